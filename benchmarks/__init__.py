@@ -1,0 +1,1 @@
+"""Speed and memory, with the outputs checked: `python -m benchmarks`."""

@@ -1,0 +1,153 @@
+"""The measurements: which jobs are run, and what their outputs must be."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.oracle import count_matches
+from benchmarks.queries import QUERIES, many_rules, rules
+from cep.datasets import benchmark_transactions
+
+ONE_THREAD = dict.fromkeys(
+    ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
+COPY_US = (7 * 24 + 1) * 3_600_000_000  # the week of the data, and an hour in which all runs end
+ROWS_PER_GROUP = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured."""
+
+    rows: int = 2_000_000
+    cards: int = 50_000
+    repeat: int = 5
+    patterns: tuple[int, ...] = (1, 4, 20, 50, 100, 200)
+    patterns_rows: int = 2_000_000
+    copies: tuple[int, ...] = (1, 10)
+
+
+QUICK = Size(100_000, 2_500, 1, (1, 20), 100_000, (1, 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One line of the table. Seconds, and megabytes of resident set."""
+
+    name: str
+    events: int
+    patterns: int
+    matches: int
+    seconds: float
+    compile: float
+    warm_up: float
+    before_mb: float
+    peak_mb: float
+
+    @property
+    def million_per_second(self) -> float:
+        return self.events / self.seconds / 1e6
+
+    @property
+    def nanoseconds(self) -> float:
+        """Per event and pattern."""
+        return self.seconds * 1e9 / self.events / self.patterns
+
+
+class WrongOutputError(Exception):
+    """The engine found another number of matches than the plain loops did."""
+
+
+def measure_queries(size: Size, say: Callable[[str], None]) -> list[Measured]:
+    """Q1 to Q4, with the default skip strategy and with none; the counts are checked."""
+    table = benchmark_transactions(size.rows, size.cards)
+    measured = []
+    for skip in (True, False):
+        expected = count_matches(table, skip=skip)
+        for query in QUERIES:
+            name = query if skip else f"{query}, no skip"
+            say(name)
+            one = _run(name, rules(query, skip=skip), size.rows, size)
+            _check(one, expected[query])
+            measured.append(one)
+    return measured
+
+
+def measure_many(size: Size, say: Callable[[str], None]) -> list[Measured]:
+    """1 to 200 different patterns in one pass over the same events."""
+    measured = []
+    for count in size.patterns:
+        name = f"{count} pattern{'s' if count > 1 else ''}"
+        say(name)
+        measured.append(_run(name, many_rules(count), size.patterns_rows, size, patterns=count))
+    return measured
+
+
+def measure_streaming(size: Size, say: Callable[[str], None]) -> list[Measured]:
+    """The same week of events once and ten times over, from Parquet files; the counts are checked.
+
+    An hour without events lies between two copies, so that each has the matches of the first.
+    """
+    table = benchmark_transactions(size.rows, size.cards)
+    measured = []
+    with tempfile.TemporaryDirectory() as folder:
+        for copies in size.copies:
+            name = f"Q1, {copies} x {size.rows / 1e6:g} M events from Parquet"
+            say(name)
+            path = Path(folder) / f"{copies}.parquet"
+            _write_copies(table, copies, path)
+            one = _run(name, rules("Q1"), copies * size.rows, size, path=str(path))
+            measured.append(one)
+    counted = count_matches(table, skip=True)["Q1"]
+    for one in measured:
+        _check(one, counted * one.events // size.rows)
+    return measured
+
+
+def _write_copies(table: pa.Table, copies: int, path: Path) -> None:
+    with pq.ParquetWriter(path, table.schema) as writer:
+        for copy in range(copies):
+            times = table["ts"].cast(pa.int64()).to_numpy() + copy * COPY_US
+            shifted = pa.array(times, type=pa.timestamp("us"))
+            writer.write_table(
+                table.set_column(table.schema.get_field_index("ts"), "ts", shifted),
+                row_group_size=ROWS_PER_GROUP,
+            )
+
+
+def _check(one: Measured, expected: int) -> None:
+    if one.matches != expected:
+        raise WrongOutputError(f"{one.name}: {one.matches} matches, plain loops count {expected}")
+
+
+def _run(
+    name: str, text: str, events: int, size: Size, *, patterns: int = 1, path: str | None = None
+) -> Measured:
+    job = {
+        "rules": text,
+        "rows": events,
+        "cards": size.cards,
+        "repeat": 1 if path else size.repeat,
+        "path": path,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.worker", json.dumps(job)],
+        env={**os.environ, **ONE_THREAD},
+        cwd=Path(__file__).resolve().parents[1],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    numbers: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return Measured(name=name, events=events, patterns=patterns, **numbers)

@@ -1,0 +1,68 @@
+"""The queries that are measured, as rule text."""
+
+from __future__ import annotations
+
+STREAM = "stream transactions time ts;\n"
+
+QUERIES = {
+    "Q1": """
+pattern q1 from transactions by card
+  match small -> big
+  within 10 minutes
+  define small as amount < 2, big as amount > 500""",
+    "Q2": """
+pattern q2 from transactions by card
+  match small{3,} -> big
+  within 1 hour
+  define small as amount < 2, big as amount > 500""",
+    "Q3": """
+pattern q3 from transactions by card
+  match cash -> not login -> refund
+  within 1 hour
+  define cash as kind = 'cash_out' and amount > 300,
+         login as kind = 'login',
+         refund as kind = 'refund'""",
+    "Q4": """
+pattern q4 from transactions by card
+  match a b
+  within 10 minutes
+  define a as true,
+         b as amount > 10 * a.amount and country <> a.country""",
+}
+
+MEANING = {
+    "Q1": "amount < 2, then amount > 500, within 10 min",
+    "Q2": "at least three amounts < 2, then one > 500, within 1 h",
+    "Q3": "cash-out over 300, no login, then a refund, within 1 h",
+    "Q4": "the very next event over ten times the amount in another country, within 10 min",
+}
+
+
+def rules(name: str, *, skip: bool = True) -> str:
+    """The rule file of one query; without `skip` every overlapping match is reported too."""
+    return STREAM + QUERIES[name] + ("" if skip else "\n  after match no skip") + ";\n"
+
+
+def many_rules(count: int) -> str:
+    """`count` different patterns: the four shapes in turn, each time with other limits."""
+    return STREAM + "".join(_variant(number) for number in range(count))
+
+
+def _variant(number: int) -> str:
+    shape, step = number % 4, number // 4
+    small, big, minutes = 2 - 0.02 * step, 500 + 10 * step, 10 + step
+    match shape:
+        case 0:
+            body = f"""match small -> big within {minutes} minutes
+  define small as amount < {small:.2f}, big as amount > {big}"""
+        case 1:
+            body = f"""match small{{3,}} -> big within {50 + minutes} minutes
+  define small as amount < {small:.2f}, big as amount > {big}"""
+        case 2:
+            body = f"""match cash -> not login -> refund within {50 + minutes} minutes
+  define cash as kind = 'cash_out' and amount > {300 + 5 * step},
+         login as kind = 'login', refund as kind = 'refund'"""
+        case _:
+            body = f"""match a b within {minutes} minutes
+  define a as amount < {5 + step}, b as amount > {10 + step} * a.amount and country <> a.country"""
+    return f"pattern p{number} from transactions by card\n  {body};\n"

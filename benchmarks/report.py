@@ -1,0 +1,146 @@
+"""Measurements -> a Markdown page, which is also what the terminal shows."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.measure import Measured
+from benchmarks.queries import MEANING
+
+HEAD = """# Benchmarks
+
+Written by `python -m benchmarks --write` on {date}; {machine}; Python {python}, Numba {numba},
+NumPy {numpy}, PyArrow {pyarrow}.
+
+Workload: `cep.datasets.benchmark_transactions()`, {rows:,} card transactions of {cards:,} cards
+(Zipf's law with exponent 1: the busiest card has 9% of the events) over seven days, amounts
+log-normal with 3% below 2. Each line is measured in a process of its own that is pinned to one
+core, from an Arrow table in memory to an Arrow table of matches (median of {repeat}). *compile* is
+`cep.compile`, *first run* the first `run` on 1,000 events, in which Numba compiles the kernel or
+loads it from its cache on disk; neither is part of *seconds*. *peak* is the largest resident set of
+the process, *before* what it was with the data loaded and before the first measured run.
+"""
+
+
+def render(
+    date: str,
+    size: tuple[int, int, int],
+    queries: Sequence[Measured],
+    many: Sequence[Measured],
+    streaming: Sequence[Measured],
+) -> str:
+    """The page. `size` is (rows, cards, repetitions), `date` an ISO date."""
+    rows, cards, repeat = size
+    head = HEAD.format(
+        date=date,
+        machine=_machine(),
+        python=platform.python_version(),
+        rows=rows,
+        cards=cards,
+        repeat=repeat,
+        **{name: version(name) for name in ("numba", "numpy", "pyarrow")},
+    )
+    return "\n".join(
+        [
+            head,
+            "## Single patterns\n",
+            _query_table(queries),
+            "",
+            *(f"- {name}: {meaning}" for name, meaning in MEANING.items()),
+            "",
+            "The default is `after match skip past last event`; *no skip* reports every",
+            "overlapping match. All counts equal those of plain loops (`benchmarks/oracle.py`).\n",
+            "## Many patterns at once\n",
+            _many_table(many),
+            "",
+            "## Streaming from a file\n",
+            _streaming_table(streaming),
+            "",
+        ]
+    )
+
+
+def _query_table(measured: Sequence[Measured]) -> str:
+    return _table(
+        [
+            "query",
+            "million events/s",
+            "seconds",
+            "matches",
+            "compile s",
+            "first run s",
+            "before MB",
+            "peak MB",
+        ],
+        [
+            [
+                one.name,
+                f"{one.million_per_second:.2f}",
+                f"{one.seconds:.3f}",
+                f"{one.matches:,}",
+                f"{one.compile:.3f}",
+                f"{one.warm_up:.2f}",
+                f"{one.before_mb:.0f}",
+                f"{one.peak_mb:.0f}",
+            ]
+            for one in measured
+        ],
+    )
+
+
+def _many_table(measured: Sequence[Measured]) -> str:
+    return _table(
+        ["patterns", "million events/s", "ns per event and pattern", "matches", "peak MB"],
+        [
+            [
+                str(one.patterns),
+                f"{one.million_per_second:.2f}",
+                f"{one.nanoseconds:.1f}",
+                f"{one.matches:,}",
+                f"{one.peak_mb:.0f}",
+            ]
+            for one in measured
+        ],
+    )
+
+
+def _streaming_table(measured: Sequence[Measured]) -> str:
+    return _table(
+        ["input", "million events/s", "matches", "before MB", "peak MB"],
+        [
+            [
+                one.name,
+                f"{one.million_per_second:.2f}",
+                f"{one.matches:,}",
+                f"{one.before_mb:.0f}",
+                f"{one.peak_mb:.0f}",
+            ]
+            for one in measured
+        ],
+    )
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table whose columns also line up in a terminal."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *others = zip(cells, widths, strict=True)
+        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+        return f"| {' | '.join(padded)} |"
+
+    ruler = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join([line(header), line(ruler), *(line(row) for row in rows)])
+
+
+def _machine() -> str:
+    cpu = platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = models[0].split(":", 1)[1].strip() if models else cpu
+    return f"{os.cpu_count()} cores of {cpu}, {platform.system()}"

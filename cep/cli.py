@@ -1,0 +1,182 @@
+"""The command line: `cep run`, `cep check`, `cep explain`, `cep version`.
+
+Exit codes: 0 done, 1 the rules or the data are wrong, 2 wrong usage, 130 interrupted. Messages go
+to stderr, matches to stdout or `--output`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import ExitStack
+from enum import StrEnum
+from typing import Annotated, Any
+
+try:
+    import typer
+    from rich.console import Console
+except ImportError as error:  # the extra is missing: say so instead of a traceback
+    raise SystemExit("the command line needs more packages: pip install 'cep[cli]'") from error
+
+from cep.engine.errors import CepError, render_problem
+from cep.engine.io.text_files import read_text
+from cep.rules import Rules, check
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Find patterns in streams of events.",
+)
+
+
+class Format(StrEnum):
+    """What matches are written as."""
+
+    TABLE = "table"
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+RulesFile = Annotated[str, typer.Argument(metavar="RULES", help="A file of rules.")]
+_INPUT = typer.Option(
+    "--input",
+    "-i",
+    metavar="[STREAM=]FILE",
+    help="Parquet, CSV or JSONL; a directory or glob of them; - is JSONL from stdin.",
+)
+Inputs = Annotated[list[str], _INPUT]
+OptionalInputs = Annotated[list[str] | None, _INPUT]
+OutputFile = Annotated[
+    str | None, typer.Option("--output", "-o", metavar="FILE", help="Write all matches there.")
+]
+FormatOption = Annotated[
+    Format | None, typer.Option("--format", "-f", help="Else the ending of --output, or a table.")
+]
+Limit = Annotated[int, typer.Option(min=0, help="How many matches the table shows.")]
+
+
+@app.command()
+def run(
+    rules: RulesFile,
+    inputs: Inputs,
+    output: OutputFile = None,
+    format_: FormatOption = None,
+    limit: Limit = 20,
+) -> None:
+    """Run rules on data: a summary and the first matches, or all matches into a file."""
+    from cep.display import Tally, progress_bar, show_matches, show_summary
+
+    compiled = read_rules(rules)
+    data = data_of(inputs)
+    kind = _format(output, format_)
+    is_on_stdout = output is None and kind is not Format.TABLE
+    console = Console(stderr=True) if is_on_stdout else Console()
+    tally = Tally(0 if is_on_stdout else limit)
+    with ExitStack() as stack:
+        progress = stack.enter_context(progress_bar(Console(stderr=True)))
+        writer: Any = None
+        for result in compiled.stream(data, progress=progress):
+            tally.add(result)
+            if kind is not Format.TABLE:
+                writer = writer or _writer(stack, output, kind, result.matches.schema)
+                writer.write(result.matches.to_arrow())
+    show_matches(console, tally.first)
+    shown, total = len(tally.first), sum(tally.matches.values())
+    if 0 < shown < total:
+        console.print(f"... the first {shown:,} of {total:,} matches")
+    show_summary(console, tally)
+    if output is not None:
+        console.print(f"written to {output}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _format(output: str | None, wanted: Format | None) -> Format:
+    from cep.engine.io.writers import format_of
+
+    if output is None:
+        if wanted is Format.PARQUET:
+            raise typer.BadParameter("a Parquet file needs --output FILE", param_hint="--format")
+        return wanted or Format.TABLE
+    if wanted is Format.TABLE:
+        raise typer.BadParameter("a table is for the terminal only", param_hint="--format")
+    return wanted or Format(format_of(output))
+
+
+def _writer(stack: ExitStack, output: str | None, kind: Format, schema: Any) -> Any:
+    from cep.engine.io.writers import TextWriter, open_writer
+
+    if output is None:
+        return TextWriter(sys.stdout, kind.value)
+    return stack.enter_context(open_writer(output, schema, kind.value))
+
+
+@app.command("check")
+def check_command(rules: RulesFile) -> None:
+    """Say whether rules are right, and where they are not."""
+    compiled = read_rules(rules)
+    counts = [(len(compiled.patterns), "pattern"), (len(compiled.streams), "stream")]
+    shown = ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts if n)
+    typer.echo(f"OK: {shown}")
+
+
+@app.command()
+def explain(rules: RulesFile, inputs: OptionalInputs = None) -> None:
+    """Show how each pattern is run: its automaton, and what is evaluated where."""
+    compiled = read_rules(rules)
+    typer.echo(str(compiled.explain(data_of(inputs) if inputs else None)))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from cep import __version__
+
+    typer.echo(__version__)
+
+
+def read_rules(path: str) -> Rules:
+    """The rules of a file; what is doubtful in them goes to stderr."""
+    rules = check(read_text(path), name=path)
+    for warning in rules.warnings:
+        typer.echo(render_problem(warning, rules.text, path), err=True)
+    return rules
+
+
+_NAMED = re.compile(r"([A-Za-z_]\w*)=(.+)")
+
+
+def data_of(inputs: list[str]) -> Any:
+    """One path, or a dict from stream name to path."""
+    if len(inputs) == 1 and not _NAMED.fullmatch(inputs[0]):
+        return inputs[0]
+    named = {}
+    for text in inputs:
+        found = _NAMED.fullmatch(text)
+        if found is None:
+            message = f"{text!r}: with several inputs each needs its stream: STREAM=FILE"
+            raise typer.BadParameter(message, param_hint="--input")
+        if found[1] in named:
+            message = f"stream {found[1]!r} twice; a glob or a directory joins several files"
+            raise typer.BadParameter(message, param_hint="--input")
+        named[found[1]] = found[2]
+    return named
+
+
+def main() -> None:
+    """The entry point: what is wrong becomes a message and an exit code, not a traceback."""
+    try:
+        app()
+    except CepError as error:
+        text = str(error)
+        typer.echo(text if _is_rendered(text) else f"error: {text}", err=True)
+        raise SystemExit(1) from None
+
+
+def _is_rendered(text: str) -> bool:
+    """Problems of rules come with their place and kind already."""
+    return re.match(r"(.+:\d+:\d+: )?(error|warning): ", text) is not None
+
+
+if __name__ == "__main__":
+    main()

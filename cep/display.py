@@ -1,0 +1,126 @@
+"""Results -> what a person reads on a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from cep.result import Match, Result
+
+REASONS_SHOWN = 10
+Reason = tuple[str, str | None, str | None]
+
+
+@dataclass(slots=True)
+class Tally:
+    """The numbers of a run that is read result by result, and its first matches."""
+
+    limit: int
+    events: int = 0
+    seconds: float = 0.0
+    timeouts: int = 0
+    matches: Counter[str] = field(default_factory=Counter)
+    errors: Counter[Reason] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    first: list[Match] = field(default_factory=list)
+
+    def add(self, result: Result) -> None:
+        self.events += result.events
+        self.seconds += result.seconds
+        self.timeouts += len(result.timeouts)
+        for name, size in result.matches.counts().items():
+            self.matches[name] += size
+        self.errors.update(result.errors.counts())
+        self.notes += result.notes
+        self.first += result.matches[: max(0, self.limit - len(self.first))]
+
+
+@contextmanager
+def progress_bar(console: Console) -> Iterator[Callable[[int, int | None], None]]:
+    """A function to call with (rows read, rows in all or None); silent where nobody watches."""
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("events", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def show_matches(console: Console, matches: list[Match]) -> None:
+    """A table per pattern."""
+    by_pattern: dict[str, list[Match]] = {}
+    for match in matches:
+        by_pattern.setdefault(match.pattern, []).append(match)
+    for name, found in by_pattern.items():
+        console.print(_table(name, found))
+
+
+def _table(name: str, matches: list[Match]) -> Table:
+    table = Table(title=name, title_justify="left", title_style="bold")
+    has_key = any(match.key is not None for match in matches)
+    for column in (["key"] if has_key else []) + ["start", "end", *matches[0].values]:
+        table.add_column(column, overflow="fold")
+    if not matches[0].values:
+        table.add_column("events")
+    for match in matches:
+        cells = [match.key] if has_key else []
+        cells += [match.start, match.end, *match.values.values()]
+        if not match.values:
+            taken = match.events.items()
+            cells.append(", ".join(f"{v} x{len(es)}" if len(es) > 1 else v for v, es in taken))
+        table.add_row(*(Text(_cell(cell)) for cell in cells))
+    return table
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case tuple():
+            return ", ".join(_cell(part) for part in value)
+        case float():
+            return f"{value:.10g}"
+        case datetime():
+            return value.isoformat(" ", "seconds" if value.microsecond == 0 else "auto")
+        case _:
+            return str(value)
+
+
+def show_summary(console: Console, tally: Tally) -> None:
+    """Counts of everything that was read and found."""
+    rate = f", {tally.events / tally.seconds:,.0f} events/s" if tally.seconds > 0 else ""
+    total = sum(tally.matches.values())
+    say = console.print
+    say(Text(f"{_count(tally.events, 'event')} in {tally.seconds:.2f} s{rate}"))
+    say(Text(_count(total, "match", "matches"), style="bold"))
+    width = max((len(name) for name in tally.matches), default=0)
+    for name, size in tally.matches.items():
+        say(Text(f"  {name:<{width}}  {size:,}"))
+    if tally.timeouts:
+        say(Text(_count(tally.timeouts, "timed-out run")))
+    if tally.errors:
+        say(Text(_count(sum(tally.errors.values()), "event") + " with errors", style="yellow"))
+        for reason, size in tally.errors.most_common(REASONS_SHOWN):
+            say(Text(f"  {size:,} x {_reason(reason)}"))
+    for note in tally.notes:
+        say(Text(f"note: {note}"))
+
+
+def _reason(reason: Reason) -> str:
+    text, pattern, variable = reason
+    where = [part for part in (pattern, variable) if part is not None]
+    return f"{text} (in {'.'.join(where)})" if where else text
+
+
+def _count(size: int, one: str, many: str = "") -> str:
+    return f"{size:,} {one if size == 1 else many or one + 's'}"

@@ -1,0 +1,293 @@
+"""Rule text (or patterns built in Python) -> `Rules`, which run on data."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from cep.engine.binding import bind_pattern
+from cep.engine.errors import DataError, Problem, RuleError, render_problem
+from cep.engine.io.clock import now_seconds
+from cep.engine.pattern import Pattern, RuleSet, Stream
+from cep.engine.results import Output
+
+if TYPE_CHECKING:
+    from cep.engine.explain import Explanation
+    from cep.engine.ingest import Feed
+    from cep.result import Result
+
+Progress = Callable[[int, "int | None"], None]
+
+
+class RuleWarning(UserWarning):
+    """Something in a rule that is allowed but probably not meant."""
+
+
+def compile(  # noqa: A001 - the name that `re.compile` made familiar
+    rules: str | Pattern | RuleSet | Iterable[Pattern], *, name: str = "<rules>"
+) -> Rules:
+    """Check rules and make them ready to run.
+
+    `rules` is text, a pattern from the builder, or several. `name` is what messages call the text.
+    Raises RuleError with every independent mistake; doubtful things are RuleWarnings.
+    """
+    compiled = check(rules, name=name)
+    for warning in compiled.warnings:
+        text = render_problem(warning, compiled.text, name)
+        warnings.warn(text.removeprefix("warning: "), RuleWarning, stacklevel=2)
+    return compiled
+
+
+def load(path: str | os.PathLike[str]) -> Rules:
+    """`compile` the text of a file (UTF-8). Raises DataError where the file cannot be read."""
+    from cep.engine.io.text_files import read_text
+
+    return compile(read_text(os.fspath(path)), name=os.fspath(path))
+
+
+def check(rules: str | Pattern | RuleSet | Iterable[Pattern], *, name: str = "<rules>") -> Rules:
+    """`compile`, with the warnings only in `Rules.warnings`."""
+    if isinstance(rules, str):
+        from cep.dsl import parse_rules
+
+        rule_set, doubts = parse_rules(rules, name)
+        text: str | None = rules
+    else:
+        rule_set, doubts, text = _rule_set(rules), [], None
+        doubts += _validate(rule_set, name)
+    if not rule_set.patterns:
+        raise RuleError([Problem("the rules have no pattern", hint="add one")], text, name)
+    patterns, problems = _with_streams(rule_set)
+    problems += _bind(patterns, rule_set.streams or _open_streams(patterns))[1]
+    _raise_errors(problems, text, name)
+    doubts += [problem for problem in problems if problem.warning]
+    return Rules(rule_set, patterns, tuple(doubts), text, name)
+
+
+def _rule_set(rules: Pattern | RuleSet | Iterable[Pattern]) -> RuleSet:
+    if isinstance(rules, RuleSet):
+        return rules
+    return RuleSet((), (rules,) if isinstance(rules, Pattern) else tuple(rules))
+
+
+def _validate(rules: RuleSet, name: str) -> list[Problem]:
+    """What the parser does for text."""
+    from cep.dsl.check import check_rules
+    from cep.engine.validation import validate_pattern
+
+    problems = [problem for pattern in rules.patterns for problem in validate_pattern(pattern)]
+    problems += check_rules(rules)
+    _raise_errors(problems, None, name)
+    return problems
+
+
+def _raise_errors(problems: Iterable[Problem], text: str | None, name: str) -> None:
+    errors = [problem for problem in problems if not problem.warning]
+    if errors:
+        raise RuleError(errors, text, name)
+
+
+def _with_streams(rules: RuleSet) -> tuple[tuple[Pattern, ...], list[Problem]]:
+    """Patterns without `from` read the only stream that the rules name, where there is just one."""
+    named = [stream.name for stream in rules.streams]
+    named += [name for pattern in rules.patterns for name in pattern.streams]
+    names = tuple(dict.fromkeys(named))
+    if not names:
+        return rules.patterns, []
+    problems, patterns = [], []
+    for pattern in rules.patterns:
+        if not pattern.streams and len(names) > 1:
+            message = f"pattern {pattern.name!r} does not say which stream it reads"
+            hint = f"write `from` and one or more of: {', '.join(names)}"
+            problems.append(Problem(message, pattern.span, hint))
+        patterns.append(pattern if pattern.streams else replace(pattern, streams=names[:1]))
+    return tuple(patterns), problems
+
+
+def _names(patterns: Iterable[Pattern]) -> list[str]:
+    """The streams that are read, in the order in which the patterns name them."""
+    return list(dict.fromkeys(name for p in patterns for name in p.streams or ("",)))
+
+
+def _open_streams(patterns: Iterable[Pattern]) -> list[Stream]:
+    """Where no stream is declared, whichever the patterns name; the data will bring the fields."""
+    return [Stream(name) for name in _names(patterns)]
+
+
+def _bind(
+    patterns: Sequence[Pattern], streams: Sequence[Stream]
+) -> tuple[tuple[Pattern, ...], list[Problem]]:
+    by_name = {stream.name: stream for stream in streams}
+    pairs = [bind_pattern(pattern, by_name) for pattern in patterns]
+    return tuple(bound for bound, _ in pairs), [p for _, problems in pairs for p in problems]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Rules met with data: everything is bound, nothing has been read."""
+
+    feed: Feed
+    patterns: tuple[Pattern, ...]
+
+    def steps(self, end_of_stream: bool, progress: Progress | None) -> Iterator[tuple[Output, int]]:
+        """(what came out, rows read) per batch, and once more for the end of the stream."""
+        if self.feed.is_void:
+            yield Output(), 0
+            return
+        runtime = _start_runtime(self.patterns, self.feed.streams)
+        done = 0
+        for step in self.feed.read():
+            output = runtime.process(step.batch) if len(step.batch) else Output()
+            output.errors[:0] = step.errors
+            done += step.rows
+            if progress is not None:
+                progress(done, self.feed.rows)
+            yield output, step.rows
+        if end_of_stream:
+            yield runtime.finish(), 0
+
+
+def _start_runtime(patterns: Sequence[Pattern], streams: Sequence[Stream]) -> Any:
+    """Imported here: compiled kernels cost time that `cep check` need not spend."""
+    from cep.engine.runtime import Runtime
+
+    return Runtime(patterns, streams)
+
+
+class Rules:
+    """Checked rules. Made by `cep.compile` and `cep.load`; runs as often as you like.
+
+    `patterns` and `streams` are what the rules say, `warnings` what is doubtful in them, `text` the
+    source where there is one. Holds no state of a run.
+    """
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        patterns: tuple[Pattern, ...],
+        warnings: tuple[Problem, ...] = (),
+        text: str | None = None,
+        name: str = "<rules>",
+    ) -> None:
+        self._rules = rules
+        self._resolved = patterns
+        self.warnings = warnings
+        self.name = name
+        self.text = str(rules) if text is None else text
+        self._source = text
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        return self._rules.patterns
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The declared streams."""
+        return self._rules.streams
+
+    def __str__(self) -> str:
+        return str(self._rules)
+
+    def __repr__(self) -> str:
+        return f"<Rules: {', '.join(pattern.name for pattern in self.patterns)}>"
+
+    def run(
+        self, data: Any, *, end_of_stream: bool = True, progress: Progress | None = None
+    ) -> Result:
+        """All matches in the data.
+
+        `data`: a pandas, polars or pyarrow table, anything with `__arrow_c_stream__`, a list of
+        dicts, a path (Parquet, CSV, JSON lines; a directory or glob of them), or for several
+        streams a dict from stream name to any of these. Read in batches: memory holds a batch, the
+        open runs and the result. `end_of_stream`: no event follows, so absences and timeouts at the
+        end are decided; with False they stay open. `progress(rows_read, rows_in_all or None)` is
+        called per batch. Raises RuleError where the rules do not fit the columns, DataError where
+        the data cannot be read.
+        """
+        from cep.result import make_result
+
+        begun = now_seconds()
+        run = self._open(data)
+        output, events = Output(), 0
+        for part, rows in run.steps(end_of_stream, progress):
+            output.extend(part)
+            events += rows
+        feed = run.feed
+        facts = {"events": events, "seconds": now_seconds() - begun, "notes": feed.notes}
+        return make_result(run.patterns, feed.streams, feed.schema, output, **facts)
+
+    def stream(
+        self, data: Any, *, end_of_stream: bool = True, progress: Progress | None = None
+    ) -> Iterator[Result]:
+        """`run`, as one Result per batch of input: memory does not grow with the matches."""
+        from cep.result import make_result
+
+        begun = now_seconds()
+        run = self._open(data)
+        feed, said = run.feed, 0
+        for output, rows in run.steps(end_of_stream, progress):
+            now = now_seconds()
+            facts = {"events": rows, "seconds": now - begun, "notes": feed.notes[said:]}
+            begun, said = now, len(feed.notes)
+            yield make_result(run.patterns, feed.streams, feed.schema, output, **facts)
+
+    def explain(self, data: Any = None) -> Explanation:
+        """How the patterns are run: automata, and what is evaluated where. `str()` is text.
+
+        With `data`, types that the rules leave open are those of the data.
+        """
+        from cep.engine.explain import explain
+
+        if data is not None:
+            run = self._open(data)
+            return explain(run.patterns, run.feed.streams)
+        streams = tuple(self._stream(name) for name in _names(self._resolved))
+        return explain(_bind(self._resolved, streams)[0], streams)
+
+    def _open(self, data: Any) -> _Run:
+        from cep.engine.ingest import open_feed
+
+        names = _names(self._resolved)
+        feed = open_feed(self._by_stream(data, names), [self._stream(name) for name in names])
+        patterns, problems = _bind(self._resolved, feed.streams)
+        if not feed.is_void:
+            _raise_errors(problems, self._source, self.name)
+        return _Run(feed, patterns)
+
+    def _stream(self, name: str) -> Stream:
+        return next((s for s in self.streams if s.name == name), Stream(name))
+
+    def _by_stream(self, data: Any, names: Sequence[str]) -> Mapping[str, Any]:
+        """Stream name -> input. DataError where the two do not go together."""
+        if not isinstance(data, Mapping):
+            if len(names) == 1:
+                return {names[0]: data}
+            shown = ", ".join(f"{name!r}: ..." for name in names)
+            raise DataError(f"the rules read {len(names)} streams: give {{{shown}}}, a dict")
+        if names == [""]:
+            if len(data) == 1:
+                return {"": next(iter(data.values()))}
+            given = ", ".join(map(str, data))
+            message = f"{len(data)} streams are given ({given}), but no pattern says `from` which"
+            raise DataError(message)
+        self._check_names(data, names)
+        return data
+
+    def _check_names(self, data: Mapping[str, Any], names: Sequence[str]) -> None:
+        from cep.engine.io.source import did_you_mean
+
+        known = [*names, *(stream.name for stream in self.streams)]
+        for name in data:
+            if name not in known:
+                near = did_you_mean(name, known) or ";"
+                raise DataError(
+                    f"no pattern reads a stream {name!r}{near} read: {', '.join(names)}"
+                )
+        missing = [name for name in names if name not in data]
+        if missing:
+            raise DataError(
+                f"no data for stream {missing[0]!r}; given: {', '.join(data) or 'none'}"
+            )

@@ -1,0 +1,34 @@
+"""What the engine is fed: a batch of events as columns, in event-time order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Events ordered by time, ties in arrival order.
+
+    `table` has one row per event and one column per field (over several streams: the union of their
+    fields, NULL where an event's stream has no such field). `time_us`, shape (n,): event time in
+    microseconds since 1970, no NULLs. `stream`, shape (n,): index into the streams of the schema,
+    None where there is one stream.
+    """
+
+    table: pa.Table
+    time_us: Int64s
+    stream: npt.NDArray[np.int16] | None = None
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+    def slice(self, start: int, stop: int) -> EventBatch:
+        stream = None if self.stream is None else self.stream[start:stop]
+        return EventBatch(self.table.slice(start, stop - start), self.time_us[start:stop], stream)

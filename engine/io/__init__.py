@@ -1,0 +1,1 @@
+"""Sources: the only code of the engine that opens a file."""

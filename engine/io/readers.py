@@ -1,0 +1,164 @@
+"""Whatever the caller holds (a table, dicts, a path) -> `Source`.
+
+pyarrow, pandas, polars, any Arrow PyCapsule    in memory, no copy where the owner makes none
+RecordBatchReader, an iterable of dicts         read once, in batches
+list of dicts                                   in memory
+str, Path                                       a file, a directory or a glob; "-" is stdin
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from cep.engine.errors import DataError
+from cep.engine.expression import DataType
+from cep.engine.io.csv_files import csv_source
+from cep.engine.io.dicts import dicts_source
+from cep.engine.io.json_lines import json_lines_source, json_stream_source
+from cep.engine.io.parquet_files import parquet_source
+from cep.engine.io.source import ROWS_PER_BATCH, Access, Chunk, Source, once_source, table_source
+
+FORMATS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+COMPRESSED = (".gz", ".bz2", ".zst")
+ENDINGS = ", ".join((*FORMATS, "these with .gz"))
+
+
+def open_source(data: Any, declared: Mapping[str, DataType], label: str = "the data") -> Source:
+    """The input as a `Source`. `declared`: the fields whose type the rules state.
+
+    A declared field is not guessed at: text formats hand it over as written.
+    Raises DataError for a missing or unreadable file and for a type that holds no events.
+    """
+    if isinstance(data, (str, os.PathLike)):
+        return open_path(os.fspath(data), declared)
+    if isinstance(data, pa.Table):
+        return table_source(data, label)
+    if isinstance(data, pa.RecordBatch):
+        return table_source(pa.Table.from_batches([data]), label)
+    if isinstance(data, pa.RecordBatchReader):
+        return _reader_source(data, label)
+    if hasattr(data, "__arrow_c_stream__"):
+        return table_source(_table_of(data), label)
+    if hasattr(data, "__arrow_c_array__"):
+        return table_source(pa.Table.from_batches([pa.record_batch(data)]), label)
+    if isinstance(data, Iterable) and not isinstance(data, (bytes, bytearray, Mapping)):
+        return dicts_source(data, declared, label)
+    message = (
+        f"cannot read events from {type(data).__name__}: give a pandas, polars or pyarrow table, "
+        "a list of dicts, or the path of a Parquet, CSV or JSONL file"
+    )
+    raise DataError(message)
+
+
+def _table_of(data: Any) -> pa.Table:
+    """Through the PyCapsule protocol; a pandas index is not a column of the data."""
+    if type(data).__module__.partition(".")[0] == "pandas":
+        try:
+            return pa.Table.from_pandas(data, preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise DataError(f"the DataFrame cannot become columns: {_first_line(error)}") from error
+    return pa.table(data)
+
+
+def _reader_source(reader: pa.RecordBatchReader, label: str) -> Source:
+    def chunks() -> Iterator[Chunk]:
+        for batch in reader:
+            for start in range(0, batch.num_rows, ROWS_PER_BATCH):
+                yield Chunk(pa.Table.from_batches([batch.slice(start, ROWS_PER_BATCH)]))
+
+    return once_source(reader.schema, chunks(), label)
+
+
+def open_path(path: str, declared: Mapping[str, DataType]) -> Source:
+    """A file, a directory of files of one format, or a glob; in the order of their names."""
+    if path == "-":
+        return json_stream_source(sys.stdin.buffer, declared, "stdin")
+    files = _files_at(path)
+    kinds = {_format_of(file) for file in files}
+    if len(kinds) > 1:
+        raise DataError(f"{path}: files of different formats ({', '.join(sorted(kinds))})")
+    for file in files:
+        _check_content(file, next(iter(kinds)))
+    match kinds.pop():
+        case "parquet":
+            return parquet_source(files, path)
+        case "csv":
+            return csv_source(files, path, declared)
+        case _:
+            return json_lines_source(files, path, declared)
+
+
+def _files_at(path: str) -> list[str]:
+    if os.path.isdir(path):
+        files = sorted(str(file) for file in Path(path).iterdir() if _known(file.name))
+        if not files:
+            raise DataError(f"{path}: no file in this directory ends in {ENDINGS}")
+        return files
+    if os.path.exists(path):
+        return [path]
+    files = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else []
+    if not files:
+        raise DataError(f"{path}: no such file{_near(path)}")
+    return files
+
+
+def _near(path: str) -> str:
+    from cep.engine.io.source import did_you_mean
+
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        return f" (and no directory {folder!r})"
+    return did_you_mean(os.path.basename(path), os.listdir(folder))
+
+
+def _known(name: str) -> bool:
+    return not name.startswith((".", "_")) and _ending(name) in FORMATS
+
+
+def _ending(name: str) -> str:
+    stem, ending = os.path.splitext(name.lower())
+    return os.path.splitext(stem)[1] if ending in COMPRESSED else ending
+
+
+def _format_of(path: str) -> str:
+    kind = FORMATS.get(_ending(path))
+    if kind is None:
+        ending = _ending(path) or "no ending"
+        raise DataError(f"{path}: cannot tell the format from {ending!r}; known are {ENDINGS}")
+    return kind
+
+
+def _check_content(path: str, kind: str) -> None:
+    """Refuse a file that is not what its ending says, before anything tries to read it."""
+    try:
+        with open(path, "rb") as file:
+            begin = file.read(4)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+    is_parquet = begin == b"PAR1"
+    if kind == "parquet" and not is_parquet:
+        shown = begin.decode("ascii", "backslashreplace")
+        raise DataError(f"{path}: not a Parquet file (it begins with {shown!r}, not 'PAR1')")
+    if kind != "parquet" and is_parquet:
+        raise DataError(f"{path}: this is a Parquet file; rename it to end in .parquet")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
+
+
+__all__ = ["Access", "Chunk", "Source", "open_path", "open_source"]

@@ -1,0 +1,1 @@
+"""Numba kernels and nothing else."""

@@ -1,0 +1,42 @@
+"""Integers in, dense codes out: an open-addressing hash table in two arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from cep.engine.kernels.jit import kernel
+
+Int64s = npt.NDArray[np.int64]
+
+
+@kernel
+def slot_of(value: int, size: int) -> int:
+    """The first slot to look at: the high bits of a Fibonacci hash (Knuth, TAOCP vol. 3, 6.4)."""
+    mixed = np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)
+    return np.int64((mixed >> np.uint64(20)) & np.uint64(size - 1))
+
+
+@kernel
+def encode(
+    values: Int64s, begin: int, slots: Int64s, known: Int64s, count: int, codes: Int64s
+) -> tuple[int, int]:
+    """Write the code of each value; unknown values get the next ones.
+
+    `slots`, size a power of two: code per slot, -1 where empty. `known[code]` is the value.
+    Returns (values done, codes in use): stops before the table is more than half full.
+    """
+    mask = slots.size - 1
+    for i in range(begin, values.size):
+        value = values[i]
+        at = slot_of(value, slots.size)
+        while slots[at] >= 0 and known[slots[at]] != value:
+            at = (at + 1) & mask
+        if slots[at] < 0:
+            if 2 * (count + 1) > slots.size:
+                return i, count
+            slots[at] = count
+            known[count] = value
+            count += 1
+        codes[i] = slots[at]
+    return values.size, count

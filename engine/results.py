@@ -1,0 +1,78 @@
+"""What the engine hands out: matches, timed-out runs and errors, as columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cep.engine.batch import Int64s
+from cep.engine.pattern import Pattern
+
+
+@dataclass(frozen=True, slots=True)
+class MatchBatch:
+    """Matches (or timed-out runs) of one pattern, with every event that they captured.
+
+    Match i took `events` rows `row[offsets[i]:offsets[i + 1]]`, in the order in which they were
+    taken, the j-th of them by variable `variables[variable[j]]`. All arrays are read-only by
+    agreement. Shapes: m matches, t events taken in all, e distinct events.
+    """
+
+    pattern: Pattern  # bound: every expression has its type
+    variables: tuple[str, ...]
+    offsets: Int64s  # (m + 1,)
+    variable: npt.NDArray[np.int32]  # (t,)
+    row: Int64s  # (t,) index into `events`
+    at_us: Int64s  # (m,) event time at which the match was found or the run timed out
+    events: pa.Table  # (e,) all fields of the captured events
+    event_time_us: Int64s  # (e,)
+    event_stream: npt.NDArray[np.int16] | None  # (e,) index into the schema's streams
+    event_position: Int64s  # (e,) place in the input, from 0, in event-time order
+
+    def __len__(self) -> int:
+        return len(self.at_us)
+
+    @property
+    def start_us(self) -> Int64s:
+        """(m,) time of each match's first event."""
+        return self.event_time_us[self.row[self.offsets[:-1]]]
+
+    @property
+    def end_us(self) -> Int64s:
+        """(m,) time of each match's last event."""
+        return self.event_time_us[self.row[self.offsets[1:] - 1]]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBatch:
+    """Events that something went wrong with, all for the same reason.
+
+    `pattern` and `variable` name the condition that failed, where it was one.
+    """
+
+    reason: str
+    events: pa.Table
+    time_us: Int64s | None = None  # None: the time itself is what is missing
+    pattern: str | None = None
+    variable: str | None = None
+    values: pa.Array | None = None  # (e,) text: the value of each event that is to blame
+
+    def __len__(self) -> int:
+        return int(self.events.num_rows)
+
+
+@dataclass(slots=True)
+class Output:
+    """Everything that came out of one step of the engine."""
+
+    matches: list[MatchBatch] = field(default_factory=list)
+    timeouts: list[MatchBatch] = field(default_factory=list)
+    errors: list[ErrorBatch] = field(default_factory=list)
+
+    def extend(self, other: Output) -> None:
+        self.matches += other.matches
+        self.timeouts += other.timeouts
+        self.errors += other.errors
