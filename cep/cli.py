@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -51,6 +53,12 @@ OptionalInputs = Annotated[list[str] | None, _INPUT]
 OutputFile = Annotated[
     str | None, typer.Option("--output", "-o", metavar="FILE", help="Write all matches there.")
 ]
+TimeoutsFile = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Write runs that ran out of time there.")
+]
+ErrorsFile = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Write events with errors there.")
+]
 FormatOption = Annotated[
     Format | None, typer.Option("--format", "-f", help="Else the ending of --output, or a table.")
 ]
@@ -62,6 +70,8 @@ def run(
     rules: RulesFile,
     inputs: Inputs,
     output: OutputFile = None,
+    timeouts: TimeoutsFile = None,
+    errors: ErrorsFile = None,
     format_: FormatOption = None,
     limit: Limit = 20,
 ) -> None:
@@ -70,45 +80,62 @@ def run(
 
     compiled = read_rules(rules)
     data = data_of(inputs)
-    kind = _format(output, format_)
-    is_on_stdout = output is None and kind is not Format.TABLE
-    console = Console(stderr=True) if is_on_stdout else Console()
+    sinks = _sinks({"matches": output, "timeouts": timeouts, "errors": errors}, format_)
+    is_on_stdout = "matches" in sinks and output is None
     tally = Tally(0 if is_on_stdout else limit)
     with ExitStack() as stack:
         progress = stack.enter_context(progress_bar(Console(stderr=True)))
-        writer: Any = None
         for result in compiled.stream(data, progress=progress):
             tally.add(result)
-            if kind is not Format.TABLE:
-                writer = writer or _writer(stack, output, kind, result.matches.schema)
-                writer.write(result.matches.to_arrow())
+            for name, sink in sinks.items():
+                sink.write(getattr(result, name).to_arrow(), stack)
+    console = Console(stderr=is_on_stdout)
     show_matches(console, tally.first)
     shown, total = len(tally.first), sum(tally.matches.values())
     if 0 < shown < total:
         console.print(f"... the first {shown:,} of {total:,} matches")
     show_summary(console, tally)
-    if output is not None:
-        console.print(f"written to {output}", markup=False, highlight=False, soft_wrap=True)
+    for name, sink in sinks.items():
+        if sink.path is not None:
+            text = f"{name} written to {sink.path}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _format(output: str | None, wanted: Format | None) -> Format:
+@dataclass(slots=True)
+class Sink:
+    """Where one table goes, bit by bit; opened with the first bit, for that has the columns."""
+
+    path: str | None  # None: stdout
+    format: Format
+    writer: Any = None
+
+    def write(self, table: Any, stack: ExitStack) -> None:
+        from cep.engine.io.writers import TextWriter, open_writer
+
+        if self.writer is None and self.path is None:
+            self.writer = TextWriter(sys.stdout, self.format.value)
+        elif self.writer is None:
+            opened = open_writer(str(self.path), table.schema, self.format.value)
+            self.writer = stack.enter_context(opened)
+        self.writer.write(table)
+
+
+def _sinks(paths: Mapping[str, str | None], wanted: Format | None) -> dict[str, Sink]:
+    """A sink for every table that goes somewhere. Wrong combinations are wrong usage."""
     from cep.engine.io.writers import format_of
 
-    if output is None:
-        if wanted is Format.PARQUET:
-            raise typer.BadParameter("a Parquet file needs --output FILE", param_hint="--format")
-        return wanted or Format.TABLE
-    if wanted is Format.TABLE:
+    output = paths["matches"]
+    if output is None and wanted is Format.PARQUET:
+        raise typer.BadParameter("a Parquet file needs --output FILE", param_hint="--format")
+    if output is not None and wanted is Format.TABLE:
         raise typer.BadParameter("a table is for the terminal only", param_hint="--format")
-    return wanted or Format(format_of(output))
-
-
-def _writer(stack: ExitStack, output: str | None, kind: Format, schema: Any) -> Any:
-    from cep.engine.io.writers import TextWriter, open_writer
-
-    if output is None:
-        return TextWriter(sys.stdout, kind.value)
-    return stack.enter_context(open_writer(output, schema, kind.value))
+    sinks = {}
+    if output is not None or wanted not in (None, Format.TABLE):
+        sinks["matches"] = Sink(output, wanted or Format(format_of(str(output))))
+    for name, path in paths.items():
+        if name != "matches" and path is not None:
+            sinks[name] = Sink(path, Format(format_of(path)))
+    return sinks
 
 
 @app.command("check")

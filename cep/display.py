@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from cep.result import Match, Result
+from cep.result import Match, Result, counted
 
 REASONS_SHOWN = 10
 Reason = tuple[str, str | None, str | None]
@@ -101,15 +101,15 @@ def show_summary(console: Console, tally: Tally) -> None:
     rate = f", {tally.events / tally.seconds:,.0f} events/s" if tally.seconds > 0 else ""
     total = sum(tally.matches.values())
     say = console.print
-    say(Text(f"{_count(tally.events, 'event')} in {tally.seconds:.2f} s{rate}"))
-    say(Text(_count(total, "match", "matches"), style="bold"))
+    say(Text(f"{counted(tally.events, 'event')} in {tally.seconds:.2f} s{rate}"))
+    say(Text(counted(total, "match", "matches"), style="bold"))
     width = max((len(name) for name in tally.matches), default=0)
     for name, size in tally.matches.items():
         say(Text(f"  {name:<{width}}  {size:,}"))
     if tally.timeouts:
-        say(Text(_count(tally.timeouts, "timed-out run")))
+        say(Text(counted(tally.timeouts, "timed-out run")))
     if tally.errors:
-        say(Text(_count(sum(tally.errors.values()), "event") + " with errors", style="yellow"))
+        say(Text(counted(sum(tally.errors.values()), "event") + " with errors", style="yellow"))
         for reason, size in tally.errors.most_common(REASONS_SHOWN):
             say(Text(f"  {size:,} x {_reason(reason)}"))
     for note in tally.notes:
@@ -120,7 +120,3 @@ def _reason(reason: Reason) -> str:
     text, pattern, variable = reason
     where = [part for part in (pattern, variable) if part is not None]
     return f"{text} (in {'.'.join(where)})" if where else text
-
-
-def _count(size: int, one: str, many: str = "") -> str:
-    return f"{size:,} {one if size == 1 else many or one + 's'}"

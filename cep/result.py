@@ -211,7 +211,8 @@ def _order(parts: Sequence[PatternMatches]) -> Int64s | None:
     if len(parts) == 1 and bool((at[1:] > at[:-1]).all()):
         return None
     pattern = np.repeat(np.arange(len(parts)), [len(part.batch) for part in parts])
-    order = np.lexsort((pattern, at))
+    is_ordered = len(parts) == 1 and bool((at[1:] >= at[:-1]).all())
+    order = np.arange(len(at)) if is_ordered else np.lexsort((pattern, at))
     equal = (at[order][1:] == at[order][:-1]) & (pattern[order][1:] == pattern[order][:-1])
     if not equal.any():
         return order
@@ -267,14 +268,20 @@ class Summary:
 
     def __str__(self) -> str:
         rate = f", {self.events / self.seconds:,.0f} events/s" if self.seconds > 0 else ""
-        lines = [f"{self.events:,} events in {self.seconds:.2f} s{rate}"]
+        lines = [f"{counted(self.events, 'event')} in {self.seconds:.2f} s{rate}"]
         width = max((len(name) for name in self.matches), default=0)
-        lines += [f"  {name:<{width}}  {n:,} matches" for name, n in self.matches.items()]
+        for name, size in self.matches.items():
+            lines.append(f"  {name:<{width}}  {counted(size, 'match', 'matches')}")
         if self.timeouts:
-            lines.append(f"  {self.timeouts:,} timed-out runs")
+            lines.append(f"  {counted(self.timeouts, 'timed-out run')}")
         if self.errors:
-            lines.append(f"  {self.errors:,} events with errors")
+            lines.append(f"  {counted(self.errors, 'event')} with errors")
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+
+
+def counted(size: int, one: str, many: str = "") -> str:
+    """`1 match`, `1,234 matches`."""
+    return f"{size:,} {one if size == 1 else many or one + 's'}"
 
 
 class Result:

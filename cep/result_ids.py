@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from cep.engine.event_time import is_text
 from cep.engine.results import MatchBatch
 
 Words = npt.NDArray[np.uint64]
@@ -92,7 +93,7 @@ def _value_words(array: Any, salt: bytes) -> Words:
         return _float_words(_filled(array, pa.float64())) + seed(salt, "float")
     if pa.types.is_timestamp(type_) or pa.types.is_duration(type_) or pa.types.is_date(type_):
         return _time_words(array) + seed(salt, "time")
-    if pa.types.is_string(type_) or pa.types.is_large_string(type_):
+    if is_text(type_):
         return _text_words(array, salt)
     text = [None if v is None else json.dumps(v, default=str) for v in array.to_pylist()]
     return _text_words(pa.array(text, pa.string()), salt)

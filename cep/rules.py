@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from cep.engine.binding import bind_pattern
 from cep.engine.errors import DataError, Problem, RuleError, render_problem
@@ -22,17 +22,27 @@ if TYPE_CHECKING:
 Progress = Callable[[int, "int | None"], None]
 
 
+@runtime_checkable
+class Unfinished(Protocol):
+    """A pattern of `cep.builder` that nobody has called `build()` on yet."""
+
+    def build(self) -> Pattern: ...
+
+
+Built = Pattern | Unfinished
+
+
 class RuleWarning(UserWarning):
     """Something in a rule that is allowed but probably not meant."""
 
 
 def compile(  # noqa: A001 - the name that `re.compile` made familiar
-    rules: str | Pattern | RuleSet | Iterable[Pattern], *, name: str = "<rules>"
+    rules: str | Built | RuleSet | Iterable[Built], *, name: str = "<rules>"
 ) -> Rules:
     """Check rules and make them ready to run.
 
-    `rules` is text, a pattern from the builder, or several. `name` is what messages call the text.
-    Raises RuleError with every independent mistake; doubtful things are RuleWarnings.
+    `rules` is text, a pattern (`cep.builder` makes them), or several. `name` is what messages call
+    the text. Raises RuleError with every independent mistake; doubtful things are RuleWarnings.
     """
     compiled = check(rules, name=name)
     for warning in compiled.warnings:
@@ -48,7 +58,7 @@ def load(path: str | os.PathLike[str]) -> Rules:
     return compile(read_text(os.fspath(path)), name=os.fspath(path))
 
 
-def check(rules: str | Pattern | RuleSet | Iterable[Pattern], *, name: str = "<rules>") -> Rules:
+def check(rules: str | Built | RuleSet | Iterable[Built], *, name: str = "<rules>") -> Rules:
     """`compile`, with the warnings only in `Rules.warnings`."""
     if isinstance(rules, str):
         from cep.dsl import parse_rules
@@ -67,10 +77,11 @@ def check(rules: str | Pattern | RuleSet | Iterable[Pattern], *, name: str = "<r
     return Rules(rule_set, patterns, tuple(doubts), text, name)
 
 
-def _rule_set(rules: Pattern | RuleSet | Iterable[Pattern]) -> RuleSet:
+def _rule_set(rules: Built | RuleSet | Iterable[Built]) -> RuleSet:
     if isinstance(rules, RuleSet):
         return rules
-    return RuleSet((), (rules,) if isinstance(rules, Pattern) else tuple(rules))
+    several = (rules,) if isinstance(rules, Pattern | Unfinished) else tuple(rules)
+    return RuleSet((), tuple(p if isinstance(p, Pattern) else p.build() for p in several))
 
 
 def _validate(rules: RuleSet, name: str) -> list[Problem]:
@@ -265,8 +276,12 @@ class Rules:
         if not isinstance(data, Mapping):
             if len(names) == 1:
                 return {names[0]: data}
-            shown = ", ".join(f"{name!r}: ..." for name in names)
-            raise DataError(f"the rules read {len(names)} streams: give {{{shown}}}, a dict")
+            message = (
+                f"the rules read {len(names)} streams ({', '.join(names)}), each needs its data"
+            )
+            raise DataError(
+                f"{message}: a dict from stream to data, or --input STREAM=FILE for each"
+            )
         if names == [""]:
             if len(data) == 1:
                 return {"": next(iter(data.values()))}

@@ -33,11 +33,14 @@ STEPS = (
     *("a", "a+", "a+?", "a{2}", "(a)", "not a", "a+ consecutive", "a+ gap 5 s", "permute(a)"),
     *("a+ until b", "a+ until (x)", "permute(a) consecutive", "a -> b", "a | b", "a b"),
 )
+OPERANDS = (
+    *("x", "a.x", "5", "5.0", "'t'", "5 s", "f(x)", "(x)", "x + 1", "-x", "x * 2", "f()"),
+    *("count(*)", "case when x then y end", "timestamp '2024-01-01'"),
+)
 VALUES = (
-    *("x", "a.x", "5", "5.0", "'t'", "5 s", "f(x)", "(x)", "x + 1", "-x", "x is null", "x = 1"),
-    *("not x", "x in (1)", "x like 't'", "x and y", "x or y", "case when x then y end", "f()"),
-    *("x between 1 and 2", "timestamp '2024-01-01'", "x * 2", "count(*)", "x = y"),
-    "x is not null",
+    *OPERANDS,
+    *("x is null", "x is not null", "x = 1", "x = y", "x in (1)", "x like 't'", "x between 1 and 2"),
+    *("not x", "x and y", "x or y"),
 )
 
 
@@ -147,7 +150,7 @@ SEQUENCES = (
         "the condition after 'until' needs brackets",
         "write until (x > 5), or until NAME with a defined name",
         in_pattern(f"a+ until x {rest}" for rest in ("> 5", "= 5", "< 5", "is null", "in (1)", "."))
-        + in_pattern(("a+ until not x", "a+ until 5 > x")),
+        + in_pattern(("a+ until 5 > x",)),
     ),
     Example(
         "a repetition stands before its variable",
@@ -260,7 +263,7 @@ VALUES_WRONG = (
         "write: x > 1 and x < 5, or x between 1 and 5",
         in_pattern(
             f"a define a as x > {value} {operator} 5"
-            for value in VALUES
+            for value in OPERANDS
             for operator in ("=", "<>", "!=", "<", "<=", ">", ">=")
         ),
     ),
@@ -305,9 +308,9 @@ VALUES_WRONG = (
         "'and' is missing after 'between'",
         "write: x between 1 and 5",
         in_pattern(
-            f"a define a as x between {low} {rest}" for low in VALUES[:9] for rest in ("", ", 5")
+            f"a define a as x between {low} {rest}" for low in OPERANDS for rest in ("", ", 5")
         )
-        + in_pattern(f"a define a as x between {low} or 5" for low in VALUES[:9]),
+        + in_pattern(f"a define a as x between {low} or 5" for low in OPERANDS),
     ),
     Example(
         "a value is missing after '{before}'",

@@ -252,19 +252,18 @@ class ExpressionLowering:
             self._problem(f"{function} takes one argument, not {len(arguments)}", tree, hint)
             return Literal(None, span=span_at(tree))
         (argument,) = arguments
-        bare = argument.data == "field"
-        if bare and function == "count":
+        if function == "count" and argument.data == "field":
             return self._captured("count", name_of(token(argument, 0)), None, tree)
         value, reads = self._argument(argument)
         names = list(dict.fromkeys(reads.variables))
-        if bare and not names:
-            message = f"{function}({reads.fields[0] if reads.fields else '...'}) names no variable"
-            self._problem(message, argument, f"write {function}(variable.field)")
-        elif len(names) != 1 or reads.fields:
-            self._mixed(function, argument, names, reads)
-        return self._captured(function, names[0] if names else None, value, tree)
+        if len(names) == 1 and not reads.fields:
+            return self._captured(function, names[0], value, tree)
+        self._not_of_one_variable(function, argument, names, reads)
+        return Literal(None, span=span_at(tree))
 
-    def _mixed(self, function: str, argument: Branch, names: list[str], reads: Reads) -> None:
+    def _not_of_one_variable(
+        self, function: str, argument: Branch, names: list[str], reads: Reads
+    ) -> None:
         if len(names) > 1:
             message = f"{function}(...) mixes the variables {' and '.join(names)}"
             hint = "each call looks at the events of one variable: use one call for each"
@@ -274,8 +273,8 @@ class ExpressionLowering:
                 f"write {names[0]}.{reads.fields[0]}, or take {reads.fields[0]!r} out of the call"
             )
         else:
-            message = f"{function}(...) reads no variable"
-            hint = f"write the variable before the field: {function}(variable.field)"
+            message = f"{function}({reads.fields[0] if reads.fields else '...'}) names no variable"
+            hint = f"write {function}(variable.field)"
         self._problem(message, argument, hint)
 
     def _prev(self, tree: Branch, arguments: list[Branch]) -> Expression:

@@ -229,16 +229,20 @@ class PatternLowering:
         return Skip(strategy, name_of(token(skip, 0)), span_of(token(skip, 0)))
 
     def _select(self, tree: Branch) -> tuple[Output, ...]:
-        items = _parts(tree)
-        values = [self._expression(branch(item, 0)) for item in items]
-        written = [name_of(token(item, 1)) if len(item.children) > 1 else None for item in items]
-        taken = {name for name in written if name is not None}
-        outputs = []
-        for number, (name, value) in enumerate(zip(written, values, strict=True), 1):
-            chosen = name if name is not None else _default_name(value, number, taken)
-            taken.add(chosen)
-            outputs.append(Output(chosen, value))
-        return tuple(outputs)
+        return lower_items(_parts(tree), self.expressions)
+
+
+def lower_items(items: list[Branch], expressions: ExpressionLowering) -> tuple[Output, ...]:
+    """The columns of a select list; those without a name get one from what they show."""
+    values = [expressions.expression(branch(item, 0)) for item in items]
+    written = [name_of(token(item, 1)) if len(item.children) > 1 else None for item in items]
+    taken = {name for name in written if name is not None}
+    outputs = []
+    for number, (name, value) in enumerate(zip(written, values, strict=True), 1):
+        chosen = name if name is not None else _default_name(value, number, taken)
+        taken.add(chosen)
+        outputs.append(Output(chosen, value))
+    return tuple(outputs)
 
 
 def _default_name(value: Expression, number: int, taken: set[str]) -> str:

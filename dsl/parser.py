@@ -19,6 +19,9 @@ from cep.engine.printer import NO_VARIABLES
 
 Branch = Tree[Token]
 
+STARTS = ("start", "expression", "item", "duration")
+"""What a text may be: a statement, or one of the parts that the Python builder takes as text."""
+
 NOT_YET = ("feature", "aggregate")
 
 
@@ -54,6 +57,7 @@ def grammar() -> Grammar:
         text,
         parser="lalr",
         lexer=NoLexer,
+        start=list(STARTS),
         strict=True,
         propagate_positions=True,
         maybe_placeholders=False,
@@ -83,10 +87,10 @@ def parse_statements(text: str, problems: list[Problem], explain: Explain) -> It
 
 
 def parse_statement(
-    statement: Statement, problems: list[Problem], explain: Explain
+    statement: Statement, problems: list[Problem], explain: Explain, start: str = "start"
 ) -> Branch | None:
     """The statement's tree, or None and one more problem. O(number of tokens), not recursive."""
-    parser = grammar().lark.parse_interactive(start="start")
+    parser = grammar().lark.parse_interactive(start=start)
     before, depth = None, 0
     for raw in statement.tokens:
         depth += (raw in OPENING) - (raw in CLOSING)

@@ -51,7 +51,7 @@ def _lower(text: str, problems: list[Problem]) -> RuleSet:
             streams.append(lower_stream(tree, problems))
         else:
             patterns.append(_pattern(PatternLowering(tree, problems).lower(), problems))
-        if len(problems) > PROBLEMS_MAX:
+        if sum(not problem.warning for problem in problems[-PROBLEMS_MAX:]) == PROBLEMS_MAX:
             break
     return RuleSet(tuple(streams), tuple(patterns))
 

@@ -384,6 +384,8 @@ class ExpressionBinder:
         function = FUNCTIONS.get(call.function)
         if function is None:
             hint = closest(call.function, [*FUNCTIONS, *CAPTURE_FUNCTIONS])
+            if call.function in CAPTURE_FUNCTIONS:
+                hint = f"say whose events: {call.function}(VARIABLE.FIELD)"
             self._problem(f"no function '{call.function}'", call.span, hint)
             return bound
         if not function.takes(len(arguments)):

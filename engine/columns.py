@@ -28,12 +28,14 @@ from cep.engine.columns_data import (
     column_of,
     constant,
     data_type_of,
+    encoded_if_repetitive,
     to_arrow,
 )
 from cep.engine.columns_functions import call, concat, like
 from cep.engine.columns_logic import (
     choose,
     is_null,
+    is_one_of,
     kleene_and,
     kleene_not,
     kleene_or,
@@ -105,6 +107,7 @@ class ColumnEvaluator:
         self._captured = captured
         self._memo: dict[Expression, _Result] = {}
         self._asked: dict[Expression, None] = {}
+        self._read_again: set[Field] = set()
 
     def __len__(self) -> int:
         return self._rows
@@ -137,6 +140,10 @@ class ColumnEvaluator:
         found = self._memo.get(expression)
         if found is None:
             found = self._memo[expression] = self._compute(expression)
+        elif isinstance(expression, Field) and expression not in self._read_again:
+            # A text that is read once is compared as it is; from the second time on codes pay.
+            self._read_again.add(expression)
+            found = self._memo[expression] = _Result(encoded_if_repetitive(found.column))
         return found
 
     def _compute(self, expression: Expression) -> _Result:
@@ -230,6 +237,10 @@ class ColumnEvaluator:
 
     def _in_list(self, node: InList) -> _Result:
         operand = self._result(node.operand)
+        one_of = is_one_of(operand.column, [_constant_of(item) for item in node.items])
+        if one_of is not None:
+            found = _Result(one_of, operand.errors)
+            return _negated(found) if node.negated else found
         found = _Result(constant(False), operand.errors)
         for item in node.items:
             value = self._result(item)
@@ -271,6 +282,11 @@ class ColumnEvaluator:
             parts.append((present, result.column))
             decided = decided | present
         return _Result(choose(parts, NULL_COLUMN, self._rows), errors)
+
+
+def _constant_of(expression: Expression) -> object:
+    """The value of a literal; None for anything else."""
+    return expression.value if isinstance(expression, Literal) else None
 
 
 def _negated(result: _Result) -> _Result:

@@ -24,6 +24,7 @@ from cep.engine.columns_data import (
     spread,
     without,
 )
+from cep.engine.event_time import EARLIEST_US, LATEST_US
 from cep.engine.expression import DataType
 
 INTEGER, FLOAT = DataType.INTEGER, DataType.FLOAT
@@ -33,6 +34,7 @@ BOOLEAN, NULL = DataType.BOOLEAN, DataType.NULL
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 EXACT_IN_FLOAT = 2**53  # every integer up to here is a float
 OVERFLOW = "integer overflow"
+OUT_OF_CALENDAR = "time outside the years 1 to 9999"
 ZERO_DIVISION = "division by zero"
 
 FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -158,7 +160,8 @@ def arithmetic(operator: str, left: Column, right: Column, report: Report) -> Co
         values, bad = _whole(operator, left.values, right.values)
         if bad is not None:
             valid = without(valid, bad, OVERFLOW, report)
-        return Column(kind, values, valid)
+        result = Column(kind, values, valid)
+        return in_calendar(result, report) if kind is TIMESTAMP else result
     values = np.asarray(_UFUNCS[operator](as_float(left), as_float(right)))
     return as_duration(values, valid, report) if kind is DURATION else Column(kind, values, valid)
 
@@ -237,6 +240,15 @@ def absolute(operand: Column, report: Report) -> Column:
     if operand.type is not FLOAT:
         valid = without(valid, np.asarray(operand.values == INT64_MIN), OVERFLOW, report)
     return Column(operand.type, np.asarray(np.abs(operand.values)), valid)
+
+
+def in_calendar(times: Column, report: Report) -> Column:
+    """NULL for times outside the years 1 to 9999, where calendars and Python's datetime end."""
+    values = times.values
+    if values.size == 0 or (values.min() >= EARLIEST_US and values.max() <= LATEST_US):
+        return times
+    bad = np.asarray((values < EARLIEST_US) | (values > LATEST_US))
+    return Column(TIMESTAMP, values, without(times.valid, bad, OUT_OF_CALENDAR, report))
 
 
 def as_float(column: Column) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from cep.engine.batch import Bools
-from cep.engine.columns_arithmetic import INT64_MAX, INT64_MIN, to_int64
+from cep.engine.columns_arithmetic import INT64_MAX, INT64_MIN, in_calendar, to_int64
 from cep.engine.columns_data import (
     NUMPY_TYPES,
     Array,
@@ -41,7 +41,7 @@ def cast(operand: Column, target: DataType, report: Report) -> Column:
     if operand.type is DataType.TEXT:
         return _from_text(operand, target, report)
     if target is DataType.TEXT:
-        return _to_text(operand)
+        return _to_text(operand, report)
     if target is DataType.INTEGER and operand.type is DataType.FLOAT:
         values, bad = to_int64(np.trunc(operand.values))
         valid = without(operand.valid, bad, "cannot cast to int: too large or nan", report)
@@ -49,7 +49,9 @@ def cast(operand: Column, target: DataType, report: Report) -> Column:
     return Column(target, operand.values.astype(NUMPY_TYPES[target]), operand.valid)
 
 
-def _to_text(operand: Column) -> Column:
+def _to_text(operand: Column, report: Report) -> Column:
+    if operand.type is DataType.TIMESTAMP:
+        operand = in_calendar(operand, report)
     values = np.atleast_1d(operand.values)
     mask = None if operand.valid is None else ~np.broadcast_to(operand.valid, values.shape)
     array: Any = pa.array(values, mask=mask)

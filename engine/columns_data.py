@@ -271,7 +271,44 @@ def distinct_text(column: Column) -> tuple[Any, Array | None]:
 
 def spread(values: Array, index: Array | None) -> Array:
     """Values computed on `distinct_text`, one per row again."""
-    return values if index is None else values[index]
+    if index is None:
+        return values
+    if values.dtype == np.bool_ and index.size > values.size:
+        return _spread_bools(values, index)
+    found: Array = values[index]
+    return found
+
+
+FEW = 4  # so many comparisons of codes are cheaper than one look-up per row
+
+
+def _spread_bools(values: Bools, index: Array) -> Bools:
+    """`values[index]`, quickly where all texts but a few have the same answer."""
+    true = int(np.count_nonzero(values))
+    rare = true <= values.size - true
+    places = np.flatnonzero(values == rare)
+    if places.size > FEW:
+        return values[index]
+    found = np.zeros(index.shape, np.bool_)
+    for place in places:
+        found |= index == place
+    return found if rare else ~found
+
+
+ENCODE_ROWS_MIN = 16_384
+SAMPLE_ROWS, SAMPLE_DISTINCT_MAX = 4_096, 256
+
+
+def encoded_if_repetitive(column: Column) -> Column:
+    """A plain text column as a dictionary, where it is long and a sample repeats a few texts."""
+    if column.type is not DataType.TEXT or column.is_dictionary or column.is_constant:
+        return column
+    texts = column.values
+    if len(texts) < ENCODE_ROWS_MIN:
+        return column
+    if len(pc.unique(texts.slice(0, SAMPLE_ROWS))) > SAMPLE_DISTINCT_MAX:
+        return column
+    return Column(DataType.TEXT, texts.dictionary_encode(), column.valid)
 
 
 def text_to_values(column: Column, kind: DataType, function: Callable[[Any], Any]) -> Column:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cep.engine.columns_arithmetic import absolute, arithmetic, as_float, compare
+from cep.engine.columns_arithmetic import absolute, arithmetic, as_float, compare, in_calendar
 from cep.engine.columns_cast import cast
 from cep.engine.columns_data import (
     NULL_COLUMN,
@@ -101,12 +101,16 @@ def _round(arguments: Columns, rows: int, report: Report) -> Column:
 
 def _rounded(values: Array, digits: int) -> Array:
     """Ties away from zero."""
-    digits = max(-400, min(400, digits))
+    digits = max(-308, min(308, digits))
+    # Arrow raises where scaling overflows; floats as large as these have no digits there to round.
+    kept = np.abs(values) >= (2.0**52 / 10.0**digits if digits >= 0 else 1e308)
     rounded = pc.round(
-        pa.array(np.atleast_1d(values)), ndigits=digits, round_mode="half_towards_infinity"
+        pa.array(np.atleast_1d(np.where(kept, 0.0, values))),
+        ndigits=digits,
+        round_mode="half_towards_infinity",
     )
-    found: Array = rounded.to_numpy(zero_copy_only=False).reshape(values.shape)
-    return found
+    found = rounded.to_numpy(zero_copy_only=False).reshape(values.shape)
+    return np.where(kept, values, found)
 
 
 def _sign(arguments: Columns, rows: int, report: Report) -> Column:
@@ -302,13 +306,15 @@ def _of_time(kernel: Callable[[Any], Any], kind: DataType) -> Implementation:
     """A part of a timestamp, or another timestamp, by an Arrow kernel."""
 
     def apply(arguments: Columns, rows: int, report: Report) -> Column:
-        times = arguments[-1]
+        times = in_calendar(arguments[-1], report)
+        if times.valid is not None and times.valid.ndim == 0:
+            return NULL_COLUMN
         array: Any = pa.array(np.atleast_1d(times.values))
         found = kernel(array.view(pa.timestamp("us")))
         if kind is TIMESTAMP:
             found = found.view(pa.int64())
         values = found.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
-        return Column(kind, values.reshape(times.values.shape), both_valid(*arguments))
+        return Column(kind, values.reshape(times.values.shape), times.valid)
 
     return apply
 

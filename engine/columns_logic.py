@@ -16,6 +16,7 @@ from cep.engine.columns_data import (
     broadcast,
     pc,
     plain_text,
+    text_to_values,
 )
 from cep.engine.expression import DataType
 from cep.engine.functions import common_type
@@ -54,6 +55,23 @@ def kleene_not(operand: Column) -> Column:
 def is_null(operand: Column, negated: bool) -> Column:
     valid: Any = np.asarray(True) if operand.valid is None else operand.valid
     return Column(DataType.BOOLEAN, valid if negated else ~valid)
+
+
+def is_one_of(operand: Column, items: Sequence[object]) -> Column | None:
+    """`in` a list of constants of the operand's own type at one go; None where it is not that."""
+    if operand.type is DataType.TEXT and all(isinstance(item, str) for item in items):
+        wanted = pa.array(items, pa.string())
+        return text_to_values(
+            operand, DataType.BOOLEAN, lambda texts: pc.is_in(texts.cast(pa.string()), wanted)
+        )
+    whole = operand.type is DataType.INTEGER and all(type(item) is int for item in items)
+    if whole and len(items) > LONG_LIST:
+        found = np.isin(operand.values, np.asarray(items, np.int64))
+        return Column(DataType.BOOLEAN, np.asarray(found), operand.valid)
+    return None
+
+
+LONG_LIST = 8  # from here on searching a sorted list is faster than so many comparisons
 
 
 def choose(parts: Sequence[tuple[Bools, Column]], otherwise: Column, rows: int) -> Column:

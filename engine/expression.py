@@ -177,9 +177,7 @@ def walk(expression: Expression) -> Iterator[Expression]:
         stack.extend(reversed(list(children(node))))
 
 
-def rebuild(
-    expression: Expression, change: Callable[[Expression], Expression]
-) -> Expression:
+def rebuild(expression: Expression, change: Callable[[Expression], Expression]) -> Expression:
     """The same node with `change` applied to each direct operand."""
 
     def visit(value: object) -> object:

@@ -209,7 +209,7 @@ class Lane:
         if is_all:
             yield from self._whole(head)
         elif self.source.access is Access.FILE and self._is_ordered():
-            yield from self._streamed(chain(head, chunks), None)
+            yield from self._streamed(chain(_emptying(head), chunks), None)
         elif self.source.access is Access.FILE:
             yield from self._whole([*head, *chunks])
         else:
@@ -232,7 +232,8 @@ class Lane:
             batch = EventBatch(table, np.concatenate([part.batch.time_us for part in parts]))
             finest = np.concatenate([part.finest for part in parts])
         batch = self._sorted(batch, finest)
-        yield Ingested(batch.slice(0, 0), errors, rows - len(batch))
+        if rows > len(batch):
+            yield Ingested(batch.slice(0, 0), errors, rows - len(batch))
         for start in range(0, len(batch), ROWS_PER_BATCH):
             piece = batch.slice(start, min(start + ROWS_PER_BATCH, len(batch)))
             yield Ingested(piece, [], len(piece))
@@ -276,6 +277,13 @@ class Lane:
                 )
             last = _last(batch, last)
             yield Ingested(batch, made.errors, made.rows)
+
+
+def _emptying(chunks: list[Chunk]) -> Iterator[Chunk]:
+    """The chunks, each let go of once it has been used."""
+    chunks.reverse()
+    while chunks:
+        yield chunks.pop()
 
 
 def is_ascending(values: Int64s) -> bool:

@@ -107,9 +107,7 @@ class KeyCodes:
 
     def encode(self, columns: Sequence[Column], rows: Int64s) -> Int64s:
         """Codes of the keys in these rows, shape (len(rows),); no NULLs among them."""
-        parts = [
-            self._integers(i, column, rows) for i, column in enumerate(columns)
-        ]
+        parts = [self._integers(i, column, rows) for i, column in enumerate(columns)]
         return self._combine(parts, len(rows))
 
     def _integers(self, part: int, column: Column, rows: Int64s) -> Int64s:

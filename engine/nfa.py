@@ -278,9 +278,7 @@ class _Builder:
             return self.negated_until_deadline(place, negation, kills)
         return sink  # in between: kill edges of the states around it say it
 
-    def negated_next(
-        self, place: _Place, negation: Negation, kills: Guard, sink: State
-    ) -> State:
+    def negated_next(self, place: _Place, negation: Negation, kills: Guard, sink: State) -> State:
         """The very next event must not be one; at the end of a pattern it must have come."""
         state = self.state(f"not {negation.name}", place.step.within_us)
         action = Action.IGNORE if sink.final else Action.PROCEED
@@ -289,9 +287,7 @@ class _Builder:
         state.add(Action.KILL, self.final, kills, negation.name)
         return state
 
-    def negated_until_deadline(
-        self, place: _Place, negation: Negation, kills: Guard
-    ) -> State:
+    def negated_until_deadline(self, place: _Place, negation: Negation, kills: Guard) -> State:
         state = self.state(f"not {negation.name}", place.step.within_us)
         state.pending = True
         state.add(Action.KILL, self.final, kills, negation.name)
@@ -320,9 +316,7 @@ class _Builder:
             return sink
         return self.without_kills(sink, fulfilled, {})
 
-    def without_kills(
-        self, state: State, fulfilled: set[str], copies: dict[State, State]
-    ) -> State:
+    def without_kills(self, state: State, fulfilled: set[str], copies: dict[State, State]) -> State:
         if state in copies or state.final:
             return copies.get(state, state)
         copy = copies[state] = State(state.name, pending=state.pending)

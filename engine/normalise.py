@@ -60,7 +60,7 @@ def _plain(step: Step) -> bool:
 
 
 def normalise_step(step: Step) -> Step:
-    """One step in canonical form; a group around one step is that step where that means the same."""
+    """One step in canonical form; a group around one step is that step where that is equal."""
     quantifier = normalise_quantifier(step.quantifier)
     step = replace(step, element=_normalise_element(step.element), quantifier=quantifier)
     if isinstance(step.element, Group) and len(step.element.steps) == 1:

@@ -8,6 +8,7 @@ run has captured (each captured node carries its own); and constants. Text is co
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -60,8 +61,7 @@ class Machine:
 
     inputs: list[Expression] = field(default_factory=list)
     registers: list[RegisterSpec] = field(default_factory=list)
-    integers: list[int] = field(default_factory=list)
-    floats: list[float] = field(default_factory=list)
+    constants: list[int] = field(default_factory=list)  # 64-bit words: integers, or a float's bits
     uses_text_order: bool = False
 
     def input(self, expression: Expression) -> int:
@@ -89,7 +89,7 @@ class NotInKernelError(Exception):
         )
 
 
-LIMIT = 64  # inputs and registers each have one validity bit in a 64-bit word
+LIMIT = 63  # inputs and registers each have one validity bit in a word
 
 
 def split_condition(
@@ -204,19 +204,19 @@ class _Compiler:
         value = node.value
         if value is None:
             self.emit(Op.NULL, to)
-        elif isinstance(value, float):
-            self.machine.floats.append(value)
-            self.emit(Op.CONST_F, to, len(self.machine.floats) - 1)
+            return
+        if isinstance(value, float):
+            (word,) = struct.unpack("<q", struct.pack("<d", value))
         else:
-            whole = self.code_of(value) if isinstance(value, str) else int(value)
-            self.machine.integers.append(whole)
-            self.emit(Op.CONST_I, to, len(self.machine.integers) - 1)
+            word = self.code_of(value) if isinstance(value, str) else int(value)
+        self.machine.constants.append(word)
+        self.emit(Op.CONST, to, len(self.machine.constants) - 1)
 
     def read_input(self, node: Expression, to: int) -> None:
         if node.type is DataType.NULL:
             self.emit(Op.NULL, to)
             return
-        self.emit(Op.INPUT_F if _is_float(node) else Op.INPUT_I, to, self.machine.input(node))
+        self.emit(Op.INPUT, to, self.machine.input(node))
 
     def captured(self, node: Captured, to: int) -> None:
         function, argument = node.function, node.argument
@@ -242,7 +242,7 @@ class _Compiler:
         if kind in (Register.MEAN, Register.DEVIATION):
             as_float = True
         index = self.add_register(node, kind, as_float)
-        self.emit(Op.REGISTER_F if as_float else Op.REGISTER_I, to, index)
+        self.emit(Op.REGISTER, to, index)
 
     def add_register(self, node: Captured, kind: Register, as_float: bool) -> int:
         source = -1
@@ -394,8 +394,7 @@ class _Compiler:
         leaves = [n for n in walk(node) if isinstance(n, Captured)]
         first = leaves[0]
         one_event = all(
-            (leaf.function, leaf.variable) == (first.function, first.variable)
-            for leaf in leaves
+            (leaf.function, leaf.variable) == (first.function, first.variable) for leaf in leaves
         ) and first.function in ("first", "last")
         if not one_event or any(isinstance(n, Field) for n in _outside_captures(node)):
             raise NotInKernelError(node, "this operation over fields of different events")

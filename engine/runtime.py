@@ -10,7 +10,7 @@ from cep.engine.arena import Chains
 from cep.engine.batch import EventBatch, Int64s
 from cep.engine.columns import Column, ColumnEvaluator
 from cep.engine.event_store import EventStore, take_rows
-from cep.engine.expression import DataType, Expression, Field
+from cep.engine.expression import DataType, Field
 from cep.engine.interning import KeyCodes, TextCodes
 from cep.engine.operators.match import Failure, Fed, MatchOperator
 from cep.engine.pattern import Pattern, Stream

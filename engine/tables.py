@@ -7,13 +7,13 @@ for people and tests, the integer one for the kernel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from cep.engine.errors import Problem, RuleError
-from cep.engine.kernels import runs as kernels
+from cep.engine.kernels import layout
 from cep.engine.nfa import ALWAYS, Action, Edge, Guard, Nfa, State
 from cep.engine.pattern import (
     Alternation,
@@ -24,9 +24,13 @@ from cep.engine.pattern import (
     Step,
     WithinScope,
 )
-from cep.engine.program import Machine, compile_program, slots_needed, split_condition
-
-CONDITIONS_MAX = 64  # one bit each in a 64-bit word
+from cep.engine.program import (
+    Machine,
+    NotInKernelError,
+    compile_program,
+    slots_needed,
+    split_condition,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,35 +187,31 @@ class Tables:
     """Everything the kernel needs to know of one pattern, and what must be fed to it."""
 
     flat: FlatNfa
-    automaton: kernels.Automaton
-    programs: kernels.Programs
+    automaton: layout.Automaton
+    programs: layout.Programs
     machine: Machine
     slots: int
 
 
-def build_tables(
-    nfa: Nfa, code_of: Callable[[str], int], *, keep_timeouts: bool = True
-) -> Tables:
+def build_tables(nfa: Nfa, code_of: Callable[[str], int]) -> Tables:
     """The integer tables of a bound pattern's automaton.
 
     `code_of` gives the code of a text constant. Raises RuleError where a pattern has too many
     conditions or a condition across events that the kernel cannot evaluate.
     """
-    if len(nfa.conditions) > CONDITIONS_MAX:
-        count = len(nfa.conditions)
-        message = f"pattern {nfa.pattern.name} has {count} different conditions, more than 64"
+    if len(nfa.conditions) > layout.BITS_MAX:
+        count, most = len(nfa.conditions), layout.BITS_MAX
+        message = f"pattern {nfa.pattern.name} has {count} different conditions, more than {most}"
         raise RuleError([Problem(message, nfa.pattern.span, "split it into several patterns")])
     flat = flatten(nfa)
     programs, machine, across, slots = _build_programs(nfa, code_of)
-    automaton = _build_automaton(flat, across, keep_timeouts)
+    automaton = _build_automaton(flat, across)
     return Tables(flat, automaton, programs, machine, slots)
 
 
 def _build_programs(
     nfa: Nfa, code_of: Callable[[str], int]
-) -> tuple[kernels.Programs, Machine, int, int]:
-    from cep.engine.program import NotInKernelError
-
+) -> tuple[layout.Programs, Machine, int, int]:
     machine = Machine()
     starts, code, across, problems, slots = [0], [], 0, [], 1
     for number, condition in enumerate(nfa.conditions):
@@ -233,12 +233,11 @@ def _build_programs(
         for r in machine.registers
     ]
     return (
-        kernels.Programs(
-            np.array(starts, np.int32),
-            np.array(code, np.int32).reshape(-1, 5),
-            np.array(machine.integers, np.int64),
-            np.array(machine.floats, np.float64),
-            np.array(registers, np.int32).reshape(-1, 4),
+        layout.Programs(
+            np.array(starts, np.int64),
+            np.array(code, np.int64).reshape(-1, 5),
+            np.array(machine.constants, np.int64),
+            np.array(registers, np.int64).reshape(-1, 4),
         ),
         machine,
         across,
@@ -250,57 +249,53 @@ def _word(numbers: frozenset[int]) -> int:
     return sum(1 << n for n in numbers)
 
 
-def _guard_words(guards: list[Guard]) -> tuple[kernels.Words, kernels.Words]:
-    return (
-        np.array([_word(g.require) for g in guards], np.uint64),
-        np.array([_word(g.forbid) for g in guards], np.uint64),
-    )
+def _guard_rows(guards: Iterable[Guard]) -> list[tuple[int, int]]:
+    return [(_word(g.require), _word(g.forbid)) for g in guards]
 
 
-def _offsets(counts: list[int]) -> kernels.Int32s:
-    return np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
-
-
-def _build_automaton(flat: FlatNfa, across: int, keep_timeouts: bool) -> kernels.Automaton:
+def _build_automaton(flat: FlatNfa, across: int) -> layout.Automaton:
     number = {s.state: i for i, s in enumerate(flat.states)}
     variable = {name: i for i, name in enumerate(flat.nfa.variables)}
-    edges = [edge for s in flat.states for edge in s.edges]
-    kills = [kill for s in flat.states for kill in s.kills]
-    finals = [guard for edge in edges for guard in edge.finals]
-    require, forbid = _guard_words([e.guard for e in edges])
-    final_require, final_forbid = _guard_words(finals)
-    kill_require, kill_forbid = _guard_words(kills)
-    return kernels.Automaton(
-        edge_start=_offsets([len(s.edges) for s in flat.states]),
-        edge_action=np.array([e.action for e in edges], np.int32),
-        edge_require=require,
-        edge_forbid=forbid,
-        edge_variable=np.array(
-            [-1 if e.variable is None else variable[e.variable] for e in edges], np.int32
-        ),
-        edge_target=np.array(
-            [kernels.FINAL if e.target is None else number[e.target] for e in edges], np.int32
-        ),
-        final_start=_offsets([len(e.finals) for e in edges]),
-        final_require=final_require,
-        final_forbid=final_forbid,
-        kill_start=_offsets([len(s.kills) for s in flat.states]),
-        kill_require=kill_require,
-        kill_forbid=kill_forbid,
-        state_window_us=np.array([s.state.window_us for s in flat.states], np.int64),
-        state_pending=np.array([s.state.pending for s in flat.states], np.int32),
-        state_across=np.array([_tested(s) & across for s in flat.states], np.uint64),
-        across=np.array([across], np.uint64),
-        start_any=np.array([_start_conditions(flat)], np.uint64),
-        settings=_settings(flat, keep_timeouts),
+    edges: list[tuple[int, ...]] = []
+    states: list[tuple[int, ...]] = []
+    guards: list[tuple[int, int]] = []
+    for item in flat.states:
+        first_edge, first_kill = len(edges), len(guards)
+        guards += _guard_rows(item.kills)
+        kills_end = len(guards)
+        for edge in item.edges:
+            finals = len(guards)
+            guards += _guard_rows(edge.finals)
+            target = layout.FINAL if edge.target is None else number[edge.target]
+            taker = -1 if edge.variable is None else variable[edge.variable]
+            ((require, forbid),) = _guard_rows([edge.guard])
+            edges.append((edge.action, require, forbid, taker, target, finals, len(guards)))
+        state, tested = item.state, _tested(flat, item) & across
+        states.append(
+            (
+                first_edge,
+                len(edges),
+                first_kill,
+                kills_end,
+                state.window_us,
+                state.pending,
+                tested,
+            )
+        )
+    return layout.Automaton(
+        np.array(edges, np.int64).reshape(-1, layout.EDGE_FIELDS),
+        np.array(states, np.int64).reshape(-1, layout.STATE_FIELDS),
+        np.array(guards, np.int64).reshape(-1, 2),
+        _settings(flat, across),
     )
 
 
-def _tested(flat: FlatState) -> int:
+def _tested(flat: FlatNfa, item: FlatState) -> int:
     """The conditions that decide what an event does in this state."""
-    guards = [*flat.kills, *(e.guard for e in flat.edges)]
-    guards += [guard for e in flat.edges for guard in e.finals]
-    return _word(frozenset().union(*(g.require | g.forbid for g in guards)))
+    guards = [*item.kills, *(e.guard for e in item.edges)]
+    guards += [guard for e in item.edges for guard in e.finals]
+    unless = 0 if flat.nfa.unless is None else 1 << flat.nfa.unless
+    return unless | _word(frozenset().union(*(g.require | g.forbid for g in guards)))
 
 
 def _start_conditions(flat: FlatNfa) -> int:
@@ -308,29 +303,30 @@ def _start_conditions(flat: FlatNfa) -> int:
 
 
 _SKIPS = {
-    SkipStrategy.NO_SKIP: kernels.NO_SKIP,
-    SkipStrategy.TO_NEXT_ROW: kernels.TO_NEXT_ROW,
-    SkipStrategy.PAST_LAST_EVENT: kernels.PAST_LAST_EVENT,
-    SkipStrategy.TO_FIRST: kernels.TO_FIRST,
-    SkipStrategy.TO_LAST: kernels.TO_LAST,
+    SkipStrategy.NO_SKIP: layout.NO_SKIP,
+    SkipStrategy.TO_NEXT_ROW: layout.TO_NEXT_ROW,
+    SkipStrategy.PAST_LAST_EVENT: layout.PAST_LAST_EVENT,
+    SkipStrategy.TO_FIRST: layout.TO_FIRST,
+    SkipStrategy.TO_LAST: layout.TO_LAST,
 }
 
 
-def _settings(flat: FlatNfa, keep_timeouts: bool) -> kernels.Int64s:
+def _settings(flat: FlatNfa, across: int) -> layout.Int64s:
     nfa, pattern = flat.nfa, flat.nfa.pattern
-    settings = np.zeros(kernels.SETTINGS, np.int64)
+    settings = np.zeros(layout.SETTINGS, np.int64)
     whole = pattern.within_scope is WithinScope.FIRST_LAST
-    settings[kernels.WITHIN_US] = (pattern.within_us or 0) if whole else 0
-    settings[kernels.UNLESS] = -1 if nfa.unless is None else nfa.unless
-    settings[kernels.SKIP] = _SKIPS[pattern.skip.strategy]
+    settings[layout.WITHIN_US] = (pattern.within_us or 0) if whole else 0
+    settings[layout.UNLESS] = -1 if nfa.unless is None else nfa.unless
+    settings[layout.SKIP] = _SKIPS[pattern.skip.strategy]
     if pattern.skip.variable is not None:
-        settings[kernels.SKIP_VARIABLE] = nfa.variables.index(pattern.skip.variable)
-    settings[kernels.LONGEST] = pattern.longest
-    settings[kernels.KEEP_TIMEOUTS] = keep_timeouts
-    settings[kernels.START_STATE] = 0
-    settings[kernels.DISTINCT_RUNS] = _is_compound(pattern.steps)
-    settings[kernels.RUNS_PER_STEP] = max(max(len(s.edges) for s in flat.states), 1)
-    settings[kernels.HAS_WINDOWS] = any(s.state.window_us for s in flat.states)
+        settings[layout.SKIP_VARIABLE] = nfa.variables.index(pattern.skip.variable)
+    settings[layout.LONGEST] = pattern.longest
+    settings[layout.KEEP_TIMEOUTS] = pattern.timeout_select is not None
+    settings[layout.DISTINCT_RUNS] = _is_compound(pattern.steps)
+    settings[layout.RUNS_PER_STEP] = max(max(len(s.edges) for s in flat.states), 1)
+    settings[layout.HAS_WINDOWS] = any(s.state.window_us for s in flat.states)
+    settings[layout.ACROSS] = across
+    settings[layout.START_ANY] = _start_conditions(flat)
     return settings
 
 

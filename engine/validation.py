@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from cep.engine.errors import Problem, Span
 from cep.engine.expression import CAPTURE_FUNCTIONS, Captured, Expression, children, walk
@@ -28,6 +29,8 @@ from cep.engine.pattern import (
 )
 from cep.engine.validation_sequence import earlier_variables, sequence_problems
 
+PARTS_MAX = 1_000  # variables, definitions, columns, streams, key fields
+PROBLEMS_MAX = 200
 EXPRESSION_DEPTH_MAX = 150
 GROUP_DEPTH_MAX = 50
 
@@ -41,11 +44,12 @@ def validate_pattern(pattern: Pattern) -> list[Problem]:
     too_deep = list(_depth_problems(pattern))
     if too_deep:
         return too_deep  # the other checks recurse
+    too_many = list(_size_problems(pattern))
+    if too_many:
+        return too_many  # some of the other checks compare each with each
     names = _Names.of(pattern)
-    problems: list[Problem] = []
-    for check in CHECKS:
-        problems += check(pattern, names)
-    return problems
+    found = chain.from_iterable(check(pattern, names) for check in CHECKS)
+    return list(islice(found, PROBLEMS_MAX))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,21 @@ class _Names:
 Check = Callable[[Pattern, _Names], Iterator[Problem]]
 
 
-# ---- how deep
+# ---- how many, how deep
+
+
+def _size_problems(pattern: Pattern) -> Iterator[Problem]:
+    counts = {
+        "variables": sum(1 for _ in variables(pattern.steps, negated=True)),
+        "definitions": len(pattern.definitions),
+        "columns": max(len(pattern.select), len(pattern.timeout_select or ())),
+        "streams": len(pattern.streams),
+        "key fields": len(pattern.key),
+    }
+    for what, count in counts.items():
+        if count > PARTS_MAX:
+            message = f"{count:,} {what} in one pattern; at most {PARTS_MAX:,} are allowed"
+            yield Problem(message, pattern.span, "cut it into several")
 
 
 def _depth_problems(pattern: Pattern) -> Iterator[Problem]:
@@ -211,9 +229,9 @@ def _check_definitions(pattern: Pattern, names: _Names) -> Iterator[Problem]:
     undefined = [name for name in names.all if name not in defined]
     for definition in pattern.definitions:
         if definition.variable not in names.all:
-            hint = closest(definition.variable, undefined or names.all)
+            near = closest(definition.variable, undefined or names.all)
             message = f"'{definition.variable}' is defined, but the sequence does not use it"
-            yield Problem(message, definition.span, hint or "leave the definition out")
+            yield Problem(message, definition.span, near or "leave the definition out")
     for name in undefined:
         message = f"variable '{name}' has no definition: it takes any event"
         hint = f"define {name} as a condition; if any event is meant, write 'define {name}' alone"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{re.escape(language)}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def examples(language: str) -> list[object]:
+def examples(language: str) -> list[Any]:
     found = []
     for page in PAGES:
         for number, block in enumerate(blocks((ROOT / page).read_text(), language), 1):

@@ -90,7 +90,7 @@ def test_the_ssh_rules_find_the_attacks_in_the_log() -> None:
 def test_the_password_was_guessed_after_147_failures() -> None:
     result = cep.load(EXAMPLES / "ssh_bruteforce.cep").run(openssh_logins())
     (match,) = (m for m in result.matches if m.pattern == "guessed_password")
-    assert match.values["conn_ip"] == "24.151.103.17"
+    assert match.key == "24.151.103.17"
     assert match.values["failures"] == 147
 
 

@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -90,8 +89,9 @@ pattern three_customers from payments by TERMINAL_ID
 
 @pytest.fixture(scope="module")
 def april() -> pa.Table:
-    table = pq.read_table(shared("handbook/transactions.parquet"))
-    table = table.filter(pc.less(table["TX_DATETIME"], pa.scalar(datetime(2018, 5, 1))))  # noqa: DTZ001 - the data have no zone
+    may = datetime(2018, 5, 1)  # noqa: DTZ001 - the data have no zone
+    path = shared("handbook/transactions.parquet")
+    table = pq.read_table(path, filters=[("TX_DATETIME", "<", may)])
     assert table.num_rows == 288_062
     return table
 
@@ -154,8 +154,7 @@ pattern brute_force from logins by source, conn_ip
 
 @pytest.fixture(scope="module")
 def loghub() -> pa.Table:
-    table = pq.read_table(shared("openssh/events.parquet"))
-    return table.filter(pc.equal(table["source"], "loghub_2k"))
+    return pq.read_table(shared("openssh/events.parquet"), filters=[("source", "==", "loghub_2k")])
 
 
 def test_every_end_after_five_failures_is_found_from_eleven_addresses(loghub: pa.Table) -> None:
@@ -184,10 +183,8 @@ pattern four_legs from trades
 
 @pytest.fixture(scope="module")
 def trades() -> pa.Table:
-    table = pq.read_table(shared("stocks/trades.parquet"))
-    return table.filter(
-        pc.and_(pc.greater_equal(table["id"], 62_516), pc.less(table["id"], 71_039))
-    )
+    path = shared("stocks/trades.parquet")
+    return pq.read_table(path, filters=[("id", ">=", 62_516), ("id", "<", 71_039)])
 
 
 def test_every_combination_of_four_trades_within_ten_seconds_is_found(trades: pa.Table) -> None:

@@ -64,11 +64,11 @@ def card_transactions(
 ) -> pa.Table:
     """`n` labelled card transactions over `days` days, in time order; same arguments, same table.
 
-    Columns: card int64 (text with `text_keys`), ts timestamp[us], amount float64 (NULL for logins
-    and PIN resets), merchant int32 (NULL where there is none), country, kind (purchase, refund,
-    cash_out, login, pin_reset, transfer) and channel (pos, online, atm, app) as dictionary-encoded
-    text; and the labels: fraud bool, scenario text and attack int32, the last two NULL where there
-    is no fraud.
+    Columns: card int64 (text with `text_keys`), ts timestamp[us] (whole milliseconds), amount
+    float64 (NULL for logins and PIN resets), merchant int32 (NULL where there is none), country,
+    kind (purchase, refund, cash_out, login, pin_reset, transfer) and channel (pos, online, atm,
+    app) as dictionary-encoded text; and the labels: fraud bool, scenario text and attack int32, the
+    last two NULL where there is no fraud.
 
     Each of SCENARIOS is planted `attacks` times (default: n / 4000, but not on more than half of
     the cards), every attack on a card of its own; as often there is a harmless look-alike that
@@ -154,7 +154,7 @@ def _table(events: Events, text_keys: bool) -> pa.Table:
     return pa.table(
         {
             "card": pa.array(cards.astype(str) if text_keys else cards),
-            "ts": pa.array(START_US + events.time_us, type=pa.timestamp("us")),
+            "ts": pa.array(START_US + events.time_us // 1_000 * 1_000, type=pa.timestamp("us")),
             "amount": _nullable(events.amount, np.isnan(events.amount)),
             "merchant": _nullable(events.merchant.astype(np.int32), events.merchant == NONE),
             "country": text_column(events.country, COUNTRIES),

@@ -23,6 +23,9 @@ def csv_source(files: Sequence[str], label: str, declared: Mapping[str, DataType
     opened, _ = _open(files[0], dict.fromkeys(declared, pa.string()), None)
     schema = opened.schema
     opened.close()
+    for field in schema:
+        if pa.types.is_binary(field.type):
+            raise DataError(f"{files[0]}: column {field.name!r} is not UTF-8 text")
     types = {field.name: field.type for field in schema}
 
     def read(columns: Sequence[str] | None) -> Iterator[Chunk]:
@@ -48,7 +51,9 @@ def _open(
         reader = pcsv.open_csv(
             stream,
             read_options=pcsv.ReadOptions(block_size=BLOCK_BYTES),
-            parse_options=pcsv.ParseOptions(delimiter=delimiter, invalid_row_handler=on_broken),
+            parse_options=pcsv.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=on_broken
+            ),
             convert_options=pcsv.ConvertOptions(
                 column_types=dict(types),
                 null_values=NULLS,

@@ -36,8 +36,9 @@ def parquet_source(files: Sequence[str], label: str) -> Source:
 def _read_file(file: str, columns: Sequence[str] | None) -> Iterator[Chunk]:
     wanted = None if columns is None else list(columns)
     try:
-        # A buffer size makes the reader fetch pages as it goes, not whole column chunks.
-        with pq.ParquetFile(file, buffer_size=1 << 20) as opened:
+        # A buffer size makes the reader fetch pages as it goes, not whole column chunks; without
+        # `pre_buffer=False` it would hold on to every row group that it has passed.
+        with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as opened:
             for batch in opened.iter_batches(ROWS_PER_BATCH, columns=wanted):
                 yield Chunk(pa.Table.from_batches([batch]).replace_schema_metadata())
     except (pa.ArrowException, OSError) as error:

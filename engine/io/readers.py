@@ -46,15 +46,15 @@ def open_source(data: Any, declared: Mapping[str, DataType], label: str = "the d
     if isinstance(data, (str, os.PathLike)):
         return open_path(os.fspath(data), declared)
     if isinstance(data, pa.Table):
-        return table_source(data, label)
+        return table_source(without_views(data), label)
     if isinstance(data, pa.RecordBatch):
-        return table_source(pa.Table.from_batches([data]), label)
+        return table_source(without_views(pa.Table.from_batches([data])), label)
     if isinstance(data, pa.RecordBatchReader):
         return _reader_source(data, label)
     if hasattr(data, "__arrow_c_stream__"):
         return table_source(_table_of(data), label)
     if hasattr(data, "__arrow_c_array__"):
-        return table_source(pa.Table.from_batches([pa.record_batch(data)]), label)
+        return open_source(pa.record_batch(data), declared, label)
     if isinstance(data, Iterable) and not isinstance(data, (bytes, bytearray, Mapping)):
         return dicts_source(data, declared, label)
     message = (
@@ -71,16 +71,36 @@ def _table_of(data: Any) -> pa.Table:
             return pa.Table.from_pandas(data, preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise DataError(f"the DataFrame cannot become columns: {_first_line(error)}") from error
-    return pa.table(data)
+    return without_views(pa.table(data))
+
+
+def without_views(table: pa.Table) -> pa.Table:
+    """Text views (what polars hands out) as plain text: Arrow's functions do not take them yet."""
+    for place, column in enumerate(table.schema):
+        is_coded = pa.types.is_dictionary(column.type)
+        if pa.types.is_string_view(column.type.value_type if is_coded else column.type):
+            values: Any = table.column(place)
+            chunks = [_plain_text(chunk) for chunk in values.chunks]
+            plain = pa.chunked_array(chunks) if chunks else pa.array([], pa.large_string())
+            table = table.set_column(place, column.name, plain)
+    return table
+
+
+def _plain_text(array: Any) -> Any:
+    if not pa.types.is_dictionary(array.type):
+        return array.cast(pa.large_string())
+    texts = array.dictionary.cast(pa.large_string())
+    return pa.DictionaryArray.from_arrays(array.indices, texts)
 
 
 def _reader_source(reader: pa.RecordBatchReader, label: str) -> Source:
     def chunks() -> Iterator[Chunk]:
         for batch in reader:
             for start in range(0, batch.num_rows, ROWS_PER_BATCH):
-                yield Chunk(pa.Table.from_batches([batch.slice(start, ROWS_PER_BATCH)]))
+                table = pa.Table.from_batches([batch.slice(start, ROWS_PER_BATCH)])
+                yield Chunk(without_views(table))
 
-    return once_source(reader.schema, chunks(), label)
+    return once_source(without_views(reader.schema.empty_table()).schema, chunks(), label)
 
 
 def open_path(path: str, declared: Mapping[str, DataType]) -> Source:

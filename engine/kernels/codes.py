@@ -25,50 +25,47 @@ class Op(IntEnum):
     """Instructions `op to a b c` over slots; `_I` on the integer bank, `_F` on the float bank."""
 
     NULL = 0
-    CONST_I = 1  # constant a
-    CONST_F = 2
-    INPUT_I = 3  # input a of the event under test
-    INPUT_F = 4
-    REGISTER_I = 5  # register a of the run
-    REGISTER_F = 6
-    TO_FLOAT = 7
-    TO_INTEGER = 8
-    ADD_I = 9
-    SUBTRACT_I = 10
-    MULTIPLY_I = 11
-    MODULO_I = 12
-    NEG_I = 13
-    ABS_I = 14
-    ADD_F = 15
-    SUBTRACT_F = 16
-    MULTIPLY_F = 17
-    DIVIDE_F = 18
-    MODULO_F = 19
-    NEG_F = 20
-    ABS_F = 21
-    COMPARE_I = 22  # c: 0 =, 1 <>, 2 <, 3 <=, 4 >, 5 >=
-    COMPARE_F = 23
-    COMPARE_IF = 24  # integer a with float b, exactly
-    RANK = 25  # code of a text -> its place in the order of all texts
-    AND = 26
-    OR = 27
-    NOT = 28
-    IS_NULL = 29
-    COALESCE = 30
-    CHOOSE = 31  # b where a is true, else c
-    EXTREME_I = 32  # least (c = 0) or greatest (c = 1), NULLs left out
-    EXTREME_F = 33
-    SQRT = 34
-    LN = 35
-    LOG10 = 36
-    EXP = 37
-    POWER = 38
-    FLOOR = 39
-    CEIL = 40
-    ROUND = 41
-    TRUNCATE = 42
-    DIVIDE_OR_NULL = 43  # a / b, NULL where b is 0
-    SAMPLE_DEVIATION = 44  # from a sum of squared deviations a over b values
+    CONST = 1  # constant a
+    INPUT = 2  # input a of the event under test
+    REGISTER = 3  # register a of the run
+    TO_FLOAT = 4
+    TO_INTEGER = 5
+    ADD_I = 6
+    SUBTRACT_I = 7
+    MULTIPLY_I = 8
+    MODULO_I = 9
+    NEG_I = 10
+    ABS_I = 11
+    ADD_F = 12
+    SUBTRACT_F = 13
+    MULTIPLY_F = 14
+    DIVIDE_F = 15
+    MODULO_F = 16
+    NEG_F = 17
+    ABS_F = 18
+    COMPARE_I = 19  # c: 0 =, 1 <>, 2 <, 3 <=, 4 >, 5 >=
+    COMPARE_F = 20
+    COMPARE_IF = 21  # integer a with float b, exactly
+    RANK = 22  # code of a text -> its place in the order of all texts
+    AND = 23
+    OR = 24
+    NOT = 25
+    IS_NULL = 26
+    COALESCE = 27
+    CHOOSE = 28  # b where a is true, else c
+    EXTREME_I = 29  # least (c = 0) or greatest (c = 1), NULLs left out
+    EXTREME_F = 30
+    SQRT = 31
+    LN = 32
+    LOG10 = 33
+    EXP = 34
+    POWER = 35
+    FLOOR = 36
+    CEIL = 37
+    ROUND = 38
+    TRUNCATE = 39
+    DIVIDE_OR_NULL = 40  # a / b, NULL where b is 0
+    SAMPLE_DEVIATION = 41  # from a sum of squared deviations a over b values
 
 
 class Fault(IntEnum):

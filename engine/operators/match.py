@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from cep.engine.arena import Chains, RunArena
 from cep.engine.batch import Bools, EventBatch, Int64s
 from cep.engine.columns import Column, ColumnEvaluator, EvaluationError
 from cep.engine.expression import DataType, Expression
 from cep.engine.interning import TextCodes
-from cep.engine.kernels import runs as kernels
+from cep.engine.kernels import layout
 from cep.engine.kernels.codes import FAULT_TEXT, Fault
 from cep.engine.nfa import build_nfa
 from cep.engine.pattern import Pattern
@@ -59,10 +58,7 @@ class MatchOperator:
         self.pattern = pattern
         self._streams = streams
         self._texts = texts
-        keep_timeouts = pattern.timeout_select is not None
-        self.tables: Tables = build_tables(
-            build_nfa(pattern), texts.code, keep_timeouts=keep_timeouts
-        )
+        self.tables: Tables = build_tables(build_nfa(pattern), texts.code)
         nfa = self.tables.flat.nfa
         self._own = [split_condition(c.expression)[0] for c in nfa.conditions]
         self._runs = RunArena(self.tables, capacity)
@@ -96,7 +92,7 @@ class MatchOperator:
 
     def close(self, last_us: int) -> None:
         """The final watermark: deadlines pass, and what waits for them comes out."""
-        self._runs.expire(kernels.NEVER, last_us)
+        self._runs.expire(layout.NEVER, last_us)
 
     def take_matches(self) -> Chains:
         return self._runs.take_found()
@@ -134,36 +130,28 @@ class MatchOperator:
 
     def _events(
         self, fed: Fed, truths: list[Bools | bool], rows: Int64s, keys: Int64s
-    ) -> kernels.Events:
-        mask = np.zeros(len(rows), np.uint64)
-        for number, truth in enumerate(truths):
-            bit = np.uint64(1 << number)
-            mask |= bit if isinstance(truth, bool) else truth[rows] * bit
-        inputs, valid = self._inputs(fed, rows)
+    ) -> layout.Events:
+        table = np.empty((len(rows), layout.EVENT_FIELDS), np.int64)
+        table[:, layout.EVENT_TIME_US] = fed.batch.time_us[rows]
+        table[:, layout.EVENT_SEQUENCE] = rows + fed.base
+        table[:, layout.EVENT_KEY] = keys
+        table[:, layout.EVENT_MASK] = _packed(truths, rows)
+        inputs, table[:, layout.EVENT_VALID] = self._inputs(fed, rows)
         ordered = self.tables.machine.uses_text_order
-        return kernels.Events(
-            fed.batch.time_us[rows],
-            rows + fed.base,
-            keys,
-            mask,
-            inputs,
-            inputs.view(np.float64),
-            valid,
-            self._texts.rank() if ordered else np.empty(0, np.int64),
-        )
+        rank = self._texts.rank() if ordered else np.empty(0, np.int64)
+        return layout.Events(table, inputs, inputs.view(np.float64), rank)
 
-    def _inputs(self, fed: Fed, rows: Int64s) -> tuple[Int64s, npt.NDArray[np.uint64]]:
-        """Values of the event under test that programs read, as raw 64-bit words."""
+    def _inputs(self, fed: Fed, rows: Int64s) -> tuple[Int64s, Int64s]:
+        """Values of the event under test that programs read, as raw words, and which are valid."""
         expressions = self.tables.machine.inputs
         inputs = np.zeros((len(rows), len(expressions)), np.int64)
-        valid = np.zeros(len(rows), np.uint64)
+        valid: list[Bools | bool] = []
         for number, expression in enumerate(expressions):
             column = fed.evaluator.evaluate(expression)
-            bit = np.uint64(1 << number)
             held = _valid(column)
-            valid |= bit if held is None else held[rows] * bit
+            valid.append(CONSTANT if held is None else held)
             inputs[:, number] = self._words(column, rows)
-        return inputs, valid
+        return inputs, _packed(valid, rows)
 
     def _words(self, column: Column, rows: Int64s) -> Int64s:
         if column.type is DataType.TEXT:
@@ -196,7 +184,7 @@ class MatchOperator:
 
     def _fault_reason(self, condition: int, code: int) -> tuple[str, str | None]:
         nfa = self.tables.flat.nfa
-        if code == kernels.FAULT_SKIP_TARGET:
+        if code == layout.FAULT_SKIP_TARGET:
             target = self.pattern.skip.variable
             return f"skip target {target} matched no event: nothing was skipped", target
         if code < 0:
@@ -221,6 +209,15 @@ class MatchOperator:
 
     def keep_keys(self, codes: Int64s) -> None:
         self._runs.keep_keys(codes)
+
+
+def _packed(truths: list[Bools | bool], rows: Int64s) -> Int64s:
+    """One word per row: bit i says whether truth i holds there."""
+    words = np.zeros(len(rows), np.int64)
+    for number, truth in enumerate(truths):
+        bit = np.int64(1 << number)
+        words |= bit if isinstance(truth, bool) else truth[rows] * bit
+    return words
 
 
 def _valid(column: Column) -> Bools | None:

@@ -120,9 +120,7 @@ def between_events(case: Case) -> bool:
     return bool(case.data["within_scope"] == "previous_current")
 
 
-def _steps(
-    case: Case, stages: Sequence[Stage], translation: Translation
-) -> tuple[Step, ...]:
+def _steps(case: Case, stages: Sequence[Stage], translation: Translation) -> tuple[Step, ...]:
     return tuple(_step(case, stage, translation) for stage in stages)
 
 

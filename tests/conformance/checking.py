@@ -44,9 +44,7 @@ def problems(case: Case, outcome: Outcome) -> list[str]:
     return found
 
 
-def _compared(
-    what: str, expected: Sequence[Ids], got: Sequence[Ids], *, as_set: bool
-) -> list[str]:
+def _compared(what: str, expected: Sequence[Ids], got: Sequence[Ids], *, as_set: bool) -> list[str]:
     by_name = not any("_flat" in match for match in expected)
     wanted, given = _counted(expected, by_name=by_name), _counted(got, by_name=by_name)
     if as_set:

@@ -32,6 +32,7 @@ from cep.engine.timestamp import parse_timestamp
 
 Value = bool | int | float | str | None
 Event = Mapping[str, object]
+EARLIEST_US, LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,7 +63,8 @@ def evaluate(
         case Unary("not", operand):
             return negated(truth(value(operand)))
         case Unary(_, operand):
-            return arithmetic("-", 0, value(operand), expression.type)
+            number = value(operand)
+            return -number if isinstance(number, float) else arithmetic("-", 0, number, None)
         case Binary("and", left, right):
             return both(truth(value(left)), truth(value(right)))
         case Binary("or", left, right):
@@ -203,7 +205,13 @@ def arithmetic(operator: str, left: Value, right: Value, result: DataType | None
         return remainder(left, right)
     if isinstance(left, float) or isinstance(right, float):
         return floating(operator, float(left), float(right), result)
-    return fits({"+": left + right, "-": left - right, "*": left * right}[operator])
+    found = fits({"+": left + right, "-": left - right, "*": left * right}[operator])
+    return in_calendar(found) if result is DataType.TIMESTAMP else found
+
+
+def in_calendar(us: int | None) -> int | None:
+    """NULL outside the years 1 to 9999."""
+    return us if us is not None and EARLIEST_US <= us <= LATEST_US else None
 
 
 def remainder(left: int | float, right: int | float) -> Value:

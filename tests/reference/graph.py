@@ -278,8 +278,11 @@ class _Builder:
         if quantifier.maximum is None:
             loop = self.loop(spot, self.without_nots(sink, spot), left_out)
             return self.times(spot, loop, sink, left_out)
-        if quantifier.greedy and (quantifier.minimum != quantifier.maximum or _at_most_one(spot)):
+        if quantifier.greedy and quantifier.minimum != quantifier.maximum:
             self.forbid(spot, sink, left_out, self.begins(spot))
+        elif quantifier.greedy and _at_most_one(spot):
+            left_out = left_out.copy()  # once it is taken, nothing is forbidden any more
+            left_out.forbidden.append(self.begins(spot))
         return self.times(spot, sink, sink, left_out)
 
     def forbid(self, spot: _Spot, sink: State, left_out: State, begins: Condition) -> None:
@@ -321,11 +324,12 @@ class _Builder:
         else:
             state = State(window_us=window_us)
             target = self.without_nots(sink, spot)
-            self.take_one(spot, state, target)
         if optional:
             self.leave(spot, state, left_out)
         elif not isinstance(element, Group) and _nullable(element):
             state.proceed(left_out if first else sink)
+        if not isinstance(element, Group):
+            self.take_one(spot, state, target)
         if not isinstance(element, Group):
             waits = self.waiting(spot, first=first)
             if waits is not None:
@@ -400,10 +404,11 @@ class _Builder:
             case Variable(name):
                 state.take(target, self.takes(name, spot.untils), name)
             case Alternation(branches):
-                for branch in branches:
+                for branch in reversed(branches):  # the last added is tried first
                     state.proceed(self.sequence(branch, target.copy(), nothing_taken, place))
             case Permutation(elements, inner):
-                for head in self.orders(elements, inner, target, nothing_taken, place):
+                heads = self.orders(elements, inner, target, nothing_taken, place)
+                for head in reversed(list(heads)):
                     state.proceed(head)
 
     def orders(
@@ -513,7 +518,9 @@ def _nullable(element: Element) -> bool:
 
     def all_may_be_left_out(steps: Steps) -> bool:
         return all(
-            isinstance(step.element, Negation) or step.quantifier.optional or _nullable(step.element)
+            isinstance(step.element, Negation)
+            or step.quantifier.optional
+            or _nullable(step.element)
             for step in steps
         )
 

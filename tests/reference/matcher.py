@@ -74,7 +74,7 @@ def reference_matches(
         machines[key].offer(index, now)
     if end_of_stream:
         for machine in machines.values():
-            machine.advance_time(END_OF_TIME_US)
+            machine.end()
     return result
 
 
@@ -122,6 +122,7 @@ class _Machine:
         self.completed: TiedQueue[_Run] = TiedQueue(lambda run: run.start)
         self.found: dict[Taken, int] = {}  # with the order in which they were found
         self.timed_out: set[Taken] = set()
+        self.ended = False
 
     # -- time ---------------------------------------------------------------------------------
 
@@ -134,6 +135,11 @@ class _Machine:
                 self.timed_out.add(run.taken)
                 self.result.timeouts.append(_by_variable(run.taken))
         self._complete(run for run in late if run.state.kind is Kind.PENDING)
+
+    def end(self) -> None:
+        """Time goes to infinity, and no event follows: what is the longest match is known."""
+        self.ended = True
+        self.advance_time(END_OF_TIME_US)
 
     def _is_late(self, run: _Run, now_us: int) -> bool:
         within = self.pattern.within_us
@@ -207,7 +213,7 @@ class _Machine:
 
     def _must_wait(self, match: _Run) -> bool:
         if self.pattern.longest:
-            return any(run.start <= match.start for run in self.open)
+            return not self.ended and any(run.start <= match.start for run in self.open)
         if self.pattern.skip.strategy is SkipStrategy.NO_SKIP:
             return False
         return any(run.start < match.start for run in self.open)

@@ -242,6 +242,7 @@ def test_every_place_of_a_pattern_is_bound() -> None:
             "'ts' is a timestamp: it cannot be cast to int | epoch(...) gives seconds since 1970",
         ),
         (call("lenght", f("kind")), "no function 'lenght' | did you mean 'length'?"),
+        (call("sum", f("amount")), "no function 'sum' | say whose events: sum(VARIABLE.FIELD)"),
         (
             call("substr", f("kind")),
             "substr does not take 1 argument | write substr(text, from[, length])",

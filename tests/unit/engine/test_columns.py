@@ -225,6 +225,35 @@ def test_like_knows_percent_underscore_and_backslash() -> None:
     assert values(like(f("t"), "a.c"), t=t) == [False, False, False, False, False, None]
 
 
+def test_a_long_list_of_integers_or_texts_is_searched_at_once() -> None:
+    x = [2**53, 2**53 + 1, None, 5]
+    items = [*range(10), 2**53 + 1]
+    assert values(among(f("x"), *items), x=x) == [False, True, None, True]
+    assert values(among(f("x"), *items, negated=True), x=x) == [True, False, None, False]
+    t = pa.array(["a", "b", None]).dictionary_encode()
+    assert values(among(f("t"), "b", "c", negated=True), t=t) == [True, False, None]
+
+
+def test_a_long_repetitive_text_column_is_coded_when_it_is_read_again() -> None:
+    table = pa.table({"t": ["a", "b", None, "c"] * 5_000})
+    evaluator = ColumnEvaluator(table)
+    counts = [
+        int(evaluator.true_rows(bound(op(f("t"), operator, "b"), table)).sum())
+        for operator in ("=", "<>", "<", "<=", ">", ">=")
+    ]
+    assert counts == [5_000, 10_000, 5_000, 10_000, 5_000, 10_000]
+    assert evaluator.evaluate(f("t")).is_dictionary
+
+
+@pytest.mark.parametrize("part", ["", "a", "b", "c", "z"])
+def test_every_number_of_texts_that_fit_is_spread_over_the_rows(part: str) -> None:
+    t = ["a", "b", "ab", None] * 3
+    coded = pa.array(t).dictionary_encode()
+    assert values(call("contains", f("t"), part), t=coded) == [
+        None if text is None else part in text for text in t
+    ]
+
+
 # ---------------------------------------------------------------- arithmetic
 
 
@@ -312,6 +341,19 @@ def test_integer_overflow_is_null_and_an_error(x: int, operator: str, y: int) ->
 )
 def test_what_just_fits_is_right(x: int, operator: str, y: int, result: int) -> None:
     assert evaluated(op(f("x"), operator, f("y")), pa.table({"x": [x], "y": [y]})) == ([result], [])
+
+
+def test_times_end_with_the_year_9999() -> None:
+    table = pa.table({"t": [datetime(9999, 12, 31, 23, 59, 59), datetime(2024, 4, 1)]})
+    found, wrong = evaluated(op(f("t"), "+", us(1_000_000)), table)
+    assert found == [None, datetime(2024, 4, 1, 0, 0, 1)]
+    assert wrong == [("time outside the years 1 to 9999", [0])]
+    far = pa.table({"t": pa.array([MOST, LEAST, 0]).view(pa.timestamp("us"))})
+    for value in (call("year", f("t")), call("date_trunc", "day", f("t")), cast(f("t"), TEXT)):
+        assert evaluated(value, far)[1] == [("time outside the years 1 to 9999", [0, 1])]
+
+
+TEXT = DataType.TEXT
 
 
 def test_the_least_integer_has_no_positive_twin() -> None:

@@ -65,6 +65,10 @@ def test_a_function_of_one_argument(function: str, x: list[Any], expected: list[
     [
         ("round", (1.256, 2), 1.26),
         ("round", (1250.0, -2), 1300.0),
+        ("round", (1e308, 2), 1e308),
+        ("round", (1.5, 400), 1.5),
+        ("round", (1e300, -400), 0.0),
+        ("round", (-INF, 2), -INF),
         ("power", (2, 10), 1024.0),
         ("power", (-2.0, 3), -8.0),
         ("mod", (7, 3), 1),

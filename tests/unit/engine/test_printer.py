@@ -1,0 +1,191 @@
+"""The canonical text of the algebra, and the law that it parses to an equal algebra."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+
+from cep.dsl import parse_expression, parse_rules
+from cep.dsl.parser import NO_VARIABLES as PARSER_NO_VARIABLES
+from cep.dsl.parser import grammar
+from cep.engine.expression import (
+    Binary,
+    Captured,
+    DataType,
+    Expression,
+    Field,
+    Literal,
+    Unary,
+)
+from cep.engine.pattern import (
+    Contiguity,
+    Definition,
+    Group,
+    Pattern,
+    Quantifier,
+    RuleSet,
+    Skip,
+    SkipStrategy,
+    Step,
+    Stream,
+    StreamField,
+    Variable,
+)
+from cep.engine.printer import (
+    NO_VARIABLES,
+    RESERVED,
+    print_duration,
+    print_expression,
+    print_name,
+    print_text,
+)
+from tests.strategies import expressions, patterns
+
+X, Y, Z = Field("x"), Field("y"), Field("z")
+
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(patterns())
+def test_a_printed_pattern_parses_to_an_equal_pattern(pattern: Pattern) -> None:
+    assert parse_rules(str(pattern))[0].patterns == (pattern,)
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(expressions())
+def test_a_printed_expression_parses_to_an_equal_expression(expression: Expression) -> None:
+    assert parse_expression(print_expression(expression)) == expression
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        (Binary("-", X, Binary("-", Y, Z)), "x - (y - z)"),
+        (Binary("-", Binary("-", X, Y), Z), "x - y - z"),
+        (Binary("*", Binary("+", X, Y), Z), "(x + y) * z"),
+        (Binary("and", Binary("or", X, Y), Z), "(x or y) and z"),
+        (Binary("or", X, Binary("and", Y, Z)), "x or y and z"),
+        (Binary("or", X, Binary("or", Y, Z)), "x or (y or z)"),
+        (Unary("not", Binary("=", X, Y)), "not x = y"),
+        (Binary("=", Unary("not", X), Y), "(not x) = y"),
+        (Binary("=", X, Binary("=", Y, Z)), "x = (y = z)"),
+        (Literal(-5), "-5"),
+        (Unary("-", Literal(5)), "-(5)"),
+        (Unary("-", Literal(-5)), "-(-5)"),
+        (Unary("-", Unary("-", X)), "-(-x)"),
+        (Binary("-", X, Literal(-5)), "x - -5"),
+        (Literal(-(2**63)), "-9223372036854775808"),
+        (Literal(0.1), "0.1"),
+        (Literal(1e300), "1e+300"),
+        (Literal(5, DataType.DURATION), "5 microseconds"),
+        (Literal(-90_000_000, DataType.DURATION), "-1 minute 30 seconds"),
+        (Literal(0, DataType.TIMESTAMP), "timestamp '1970-01-01 00:00:00'"),
+        (Literal("it's"), "'it''s'"),
+        (Literal("two\nlines"), "e'two\\nlines'"),
+        (Field("select"), '"select"'),
+        (Field("time"), "time"),
+        (Captured("last", "a", X), "a.x"),
+        (Captured("last", "a", Binary("+", X, Y)), "last(a.x + a.y)"),
+        (Captured("last", None, X), "prev(x)"),
+        (Captured("count", None, None), "count(*)"),
+        (Captured("count", "two words", None), 'count("two words")'),
+    ],
+)
+def test_an_expression_is_printed_with_the_brackets_it_needs(
+    expression: Expression, text: str
+) -> None:
+    assert print_expression(expression) == text
+    assert parse_expression(text) == expression
+
+
+def sequence_text(*steps: Step) -> str:
+    text = str(Pattern("p", steps))
+    return text.removeprefix("pattern p\n  match ").removesuffix(";")
+
+
+A, B = Variable("a"), Variable("b")
+
+
+@pytest.mark.parametrize(
+    ("steps", "text"),
+    [
+        ((Step(A), Step(B)), "a b"),
+        ((Step(A), Step(B, Contiguity.ANY)), "a ->> b"),
+        ((Step(A), Step(B, within_us=1_000_000)), "a next within 1 second b"),
+        (
+            (Step(A), Step(B, Contiguity.RELAXED, within_us=30_000_000)),
+            "a -> within 30 seconds b",
+        ),
+        ((Step(A, quantifier=Quantifier(1, None, optional=True, greedy=False)),), "a*?"),
+        ((Step(A, quantifier=Quantifier(2, 4, optional=True)),), "(a{2,4})?"),
+        ((Step(A, quantifier=Quantifier(2, 4, optional=True, greedy=False)),), "(a{2,4}?)?"),
+        ((Step(A, quantifier=Quantifier(2, 2, optional=True, greedy=False)),), "(a{2})??"),
+        (
+            (Step(A, quantifier=Quantifier(3, None, inner=Contiguity.STRICT, gap_us=2_000)),),
+            "a{3,} consecutive gap 2 ms",
+        ),
+        (
+            (Step(A, quantifier=Quantifier(1, None, greedy=False, inner=Contiguity.ANY)),),
+            "a+ combinations",
+        ),
+        ((Step(A), Step(Group((Step(B), Step(Variable("c")))))), "a (b c)"),
+        ((Step(Variable("from")), Step(Variable("Match"))), '"from" "Match"'),
+    ],
+)
+def test_a_sequence_is_printed_in_one_way(steps: tuple[Step, ...], text: str) -> None:
+    assert sequence_text(*steps) == text
+
+
+def test_a_condition_that_is_named_like_a_stream_is_printed_in_brackets() -> None:
+    pattern = Pattern(
+        "p",
+        (Step(A), Step(B)),
+        (Definition("a", Field("flagged")), Definition("b", stream="flagged")),
+        streams=("flagged",),
+        skip=Skip(SkipStrategy.TO_FIRST, "b"),
+    )
+    assert str(pattern) == (
+        "pattern p\n"
+        "  from flagged\n"
+        "  match a b\n"
+        "  define a as (flagged),\n"
+        "         b as flagged\n"
+        "  after match skip to first b;"
+    )
+    assert parse_rules(str(pattern))[0].patterns == (pattern,)
+
+
+def test_a_stream_is_printed_with_its_unit_of_time_and_its_lateness() -> None:
+    fields = (StreamField("two words", DataType.TEXT), StreamField("at", DataType.INTEGER))
+    stream = Stream("s", fields, time="at", time_unit="ns", lateness_us=1_500_000)
+    assert str(stream) == (
+        'stream s (\n  "two words" text,\n  at int\n)'
+        " time at in nanoseconds lateness 1 second 500 ms;"
+    )
+    assert parse_rules(str(stream))[0] == RuleSet((stream,))
+
+
+def test_a_duration_is_printed_in_the_largest_units() -> None:
+    assert print_duration(0) == "0 seconds"
+    assert print_duration(5_400_000_000) == "1 hour 30 minutes"
+    assert print_duration(28 * 86_400_000_000) == "28 days"
+    assert print_duration(1_000) == "1 ms"
+    assert print_duration(1) == "1 microsecond"
+
+
+def test_names_and_texts_are_quoted_where_they_have_to_be() -> None:
+    assert print_name("Größe_2") == "Größe_2"
+    assert print_name('say "hi"') == '"say ""hi"""'
+    assert print_name("Within") == '"Within"'
+    assert print_text("tab\tquote'\\") == "e'tab\\tquote''\\\\'"
+
+
+def test_the_reserved_words_are_those_that_the_grammar_takes_where_a_name_could_stand() -> None:
+    keywords = {name: word for word, name in grammar().keywords.items()}
+    states = grammar().lark.parse_interactive(start="start").parser_state.parse_conf.parse_table.states
+    taken: set[str] = set()
+    for actions in states.values():
+        after_a_number = "LATENESS" in actions or {"AND", "WITHIN"} <= set(actions)
+        if "NAME" in actions and not after_a_number:
+            taken |= {keywords[name] for name in actions if name in keywords}
+    assert taken - {"between"} <= RESERVED
+    assert PARSER_NO_VARIABLES is NO_VARIABLES
