@@ -63,17 +63,22 @@ def _q1(events: list[Event], skip: bool) -> int:
 
 
 def _q2(events: list[Event], skip: bool) -> int:
-    found, runs = 0, list[tuple[int, int]]()  # (start, how many small ones)
+    """Without skipping, a repetition may also go on past a big one and end with a later one.
+
+    However many small ones a match takes, its big one is the first after the last of them.
+    """
+    found, runs, is_first = 0, list[tuple[int, int]](), True  # a run: (start, small ones taken)
     for time_us, amount, _, _ in events:
         runs = [run for run in runs if time_us - run[0] < 60 * MINUTE_US]
         if amount < 2:
             runs = [(start, taken + 1) for start, taken in runs] + [(time_us, 1)]
-        elif amount > 500:
+            is_first = True
+        elif amount > 500 and is_first:
             complete = sum(taken >= 3 for _, taken in runs)
-            runs = [run for run in runs if run[1] < 3]
             if skip and complete:
                 complete, runs = 1, []
             found += complete
+            is_first = False
     return found
 
 

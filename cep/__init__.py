@@ -1,7 +1,7 @@
 """Complex event processing in Python: patterns as text, events as tables, matches out.
 
 >>> import cep
->>> rules = cep.compile("pattern rise match a b define b as price > a.price")
+>>> rules = cep.compile("pattern rise match a b define a as true, b as price > a.price")
 >>> print(rules.patterns[0].name)
 rise
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, overload
 
@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from cep.engine.batch import Int64s
-from cep.engine.pattern import Pattern, Stream
 from cep.engine.results import ErrorBatch, MatchBatch, Output
 from cep.result_columns import Layout, PatternMatches, joined, take
 from cep.result_errors import ErrorRow, ErrorTable
@@ -135,9 +134,7 @@ class MatchTable:
             raise KeyError(f"no pattern {name!r}; the rules have: {known}")
         batches = [batch for batch in self._batches if batch.pattern.name == name]
         pattern = self._layout.patterns[self._layout.number[name]]
-        layout = self._layout
-        narrow = Layout((pattern,), layout.streams, layout.schema, layout.timeouts)
-        return MatchTable(narrow, batches)
+        return MatchTable(replace(self._layout, patterns=(pattern,)), batches)
 
     def counts(self) -> dict[str, int]:
         """Pattern -> number of matches, for every pattern of the rules."""
@@ -329,14 +326,13 @@ class Result:
 
 
 def make_result(
-    patterns: Sequence[Pattern],
-    streams: Sequence[Stream],
-    schema: pa.Schema,
+    layout: Layout,
     output: Output,
-    **facts: Any,
+    events: int = 0,
+    seconds: float = 0.0,
+    notes: Sequence[str] = (),
 ) -> Result:
-    """An engine's output as tables; `facts` are the other arguments of `Result`."""
-    layouts = [Layout(tuple(patterns), tuple(streams), schema, late) for late in (False, True)]
-    matches = MatchTable(layouts[0], output.matches)
-    timeouts = MatchTable(layouts[1], output.timeouts)
-    return Result(matches, timeouts, output.errors, **facts)
+    """An engine's output as tables."""
+    matches = MatchTable(layout, output.matches)
+    timeouts = MatchTable(replace(layout, timeouts=True), output.timeouts)
+    return Result(matches, timeouts, output.errors, events, seconds, notes)

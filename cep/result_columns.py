@@ -26,12 +26,14 @@ EVENTS_DECODED = 256  # matches whose events become Python objects at a time
 class Layout:
     """What a table of matches looks like before there are any: known once the rules are bound.
 
-    `schema` is that of the events; `timeouts` says whose select list the columns come from.
+    `schema` is that of the events, `own_fields` the columns of each stream in it; `timeouts` says
+    whose select list the columns come from.
     """
 
     patterns: tuple[Pattern, ...]
     streams: tuple[Stream, ...]
     schema: pa.Schema
+    own_fields: tuple[frozenset[str], ...] = ()
     timeouts: bool = False
 
     def outputs(self, pattern: Pattern) -> tuple[Output, ...]:
@@ -262,8 +264,7 @@ class PatternMatches:
         streams = self.batch.event_stream
         if streams is None:
             return events
-        fields = [{f.name for f in stream.fields} for stream in self.layout.streams]
-        own = [fields[number] for number in streams[rows]]
+        own = [self.layout.own_fields[number] for number in streams[rows]]
         return [
             {k: v for k, v in event.items() if k in names}
             for event, names in zip(events, own, strict=True)

@@ -160,6 +160,14 @@ class _Run:
         if end_of_stream:
             yield runtime.finish(), 0
 
+    def result(self, output: Output, events: int, seconds: float, notes: Sequence[str]) -> Result:
+        from cep.result import make_result
+        from cep.result_columns import Layout
+
+        feed = self.feed
+        layout = Layout(self.patterns, feed.streams, feed.schema, feed.own_fields)
+        return make_result(layout, output, events, seconds, notes)
+
 
 def _start_runtime(patterns: Sequence[Pattern], streams: Sequence[Stream]) -> Any:
     """Imported here: compiled kernels cost time that `cep check` need not spend."""
@@ -218,32 +226,27 @@ class Rules:
         called per batch. Raises RuleError where the rules do not fit the columns, DataError where
         the data cannot be read.
         """
-        from cep.result import make_result
-
         begun = now_seconds()
         run = self._open(data)
         output, events = Output(), 0
         for part, rows in run.steps(end_of_stream, progress):
             output.extend(part)
             events += rows
-        feed = run.feed
-        facts = {"events": events, "seconds": now_seconds() - begun, "notes": feed.notes}
-        return make_result(run.patterns, feed.streams, feed.schema, output, **facts)
+        return run.result(output, events, now_seconds() - begun, run.feed.notes)
 
     def stream(
         self, data: Any, *, end_of_stream: bool = True, progress: Progress | None = None
     ) -> Iterator[Result]:
         """`run`, as one Result per batch of input: memory does not grow with the matches."""
-        from cep.result import make_result
-
         begun = now_seconds()
         run = self._open(data)
-        feed, said = run.feed, 0
+        said: list[str] = []
         for output, rows in run.steps(end_of_stream, progress):
             now = now_seconds()
-            facts = {"events": rows, "seconds": now - begun, "notes": feed.notes[said:]}
-            begun, said = now, len(feed.notes)
-            yield make_result(run.patterns, feed.streams, feed.schema, output, **facts)
+            notes = [note for note in run.feed.notes if note not in said]
+            said += notes
+            yield run.result(output, rows, now - begun, notes)
+            begun = now_seconds()
 
     def explain(self, data: Any = None) -> Explanation:
         """How the patterns are run: automata, and what is evaluated where. `str()` is text.

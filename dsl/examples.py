@@ -39,7 +39,15 @@ OPERANDS = (
 )
 VALUES = (
     *OPERANDS,
-    *("x is null", "x is not null", "x = 1", "x = y", "x in (1)", "x like 't'", "x between 1 and 2"),
+    *(
+        "x is null",
+        "x is not null",
+        "x = 1",
+        "x = y",
+        "x in (1)",
+        "x like 't'",
+        "x between 1 and 2",
+    ),
     *("not x", "x and y", "x or y"),
 )
 

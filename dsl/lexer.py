@@ -17,6 +17,8 @@ from cep.engine.errors import Problem, Span
 
 LENGTH_MAX = 1_000_000  # characters of rule text
 NESTING_MAX = 150  # open brackets, and levels of an expression
+TOKENS_MAX = 50_000  # of one statement
+PROBLEMS_MAX = 100  # errors of one text; reading stops there
 
 BEGINNINGS = ("stream", "pattern", "feature", "aggregate")
 """The words that begin statements."""
@@ -110,6 +112,8 @@ def _tokens(text: str, problems: list[Problem]) -> Iterator[Token]:
             continue
         end = found.end()
         if kind in ("FOREIGN", "OPEN_STRING", "OTHER"):
+            if len(problems) >= PROBLEMS_MAX:
+                break
             kind, value = _mend(kind, value, places.span(found.start(), end), problems)
             if not kind:
                 continue

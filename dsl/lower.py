@@ -104,7 +104,8 @@ def _with_time(stream: Stream, tree: Branch, problems: list[Problem]) -> Stream:
     known = [column.name for column in stream.fields]
     if known and name_of(name) not in known:
         message = f"no field {name_of(name)!r} in stream {stream.name}"
-        hint = closest(name_of(name), known) or f"its fields are {', '.join(known)}"
+        shown = ", ".join(known) if len(known) <= 10 else ", ".join(known[:9]) + ", ..."
+        hint = closest(name_of(name), known) or f"its fields are {shown}"
         problems.append(Problem(message, span_of(name), hint))
     unit = "ms"
     if len(tree.children) > 1:

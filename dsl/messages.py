@@ -7,17 +7,14 @@ fits, the message says in words what could have followed.
 
 from __future__ import annotations
 
-from copy import copy
 from functools import cache
 
 from lark import Token
-from lark.exceptions import UnexpectedToken
 from lark.parsers.lalr_interactive_parser import InteractiveParser
-from lark.parsers.lalr_parser_state import ParserState
 
 from cep.dsl.examples import EXAMPLES, Example
 from cep.dsl.lexer import span_of, statements
-from cep.dsl.parser import CLOSING, OPENING, choices, grammar, parse_statement
+from cep.dsl.parser import CLOSING, OPENING, accepts, choices, grammar, parse_statement
 from cep.dsl.values import shorten
 from cep.engine.errors import Problem, Span
 from cep.engine.functions import closest
@@ -135,21 +132,9 @@ OPERATOR_WORDS = frozenset({"AND", "OR", "IN", "BETWEEN", "LIKE", "IS"})
 
 
 def accepted(parser: InteractiveParser) -> set[str]:
-    """The terminals that can really follow. Like Lark's `accepts`, without copying the values."""
-    state = parser.parser_state
-    conf = copy(state.parse_conf)
-    conf.callbacks = {}
-    found = set()
-    for name in choices(parser):
-        if not name.isupper() and name != "$END":
-            continue
-        trial = ParserState(conf, state.lexer, list(state.state_stack), list(state.value_stack))
-        try:
-            trial.feed_token(Token(name, ""), is_end=name == "$END")
-        except UnexpectedToken:
-            continue
-        found.add(name)
-    return found
+    """The terminals that can really follow."""
+    terminals = (name for name in choices(parser) if name.isupper() or name == "$END")
+    return {name for name in terminals if accepts(parser, name)}
 
 
 def _expected(parser: InteractiveParser) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -12,8 +13,16 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedToken
 from lark.lexer import Lexer
 from lark.parsers.lalr_interactive_parser import InteractiveParser
+from lark.parsers.lalr_parser_state import ParserState
 
-from cep.dsl.lexer import NESTING_MAX, Statement, span_of, statements
+from cep.dsl.lexer import (
+    NESTING_MAX,
+    PROBLEMS_MAX,
+    TOKENS_MAX,
+    Statement,
+    span_of,
+    statements,
+)
 from cep.engine.errors import Problem
 from cep.engine.printer import NO_VARIABLES
 
@@ -73,8 +82,13 @@ Explain = Callable[[InteractiveParser, Token, Token | None], Problem]
 
 
 def parse_statements(text: str, problems: list[Problem], explain: Explain) -> Iterator[Branch]:
-    """The tree of each statement that could be parsed; the others add to `problems`."""
+    """The tree of each statement that could be parsed; the others add to `problems`.
+
+    `problems` are errors only; at PROBLEMS_MAX of them reading stops.
+    """
     for statement in statements(text, problems):
+        if len(problems) >= PROBLEMS_MAX:
+            return
         first = statement.tokens[0]
         if first.lower() in NOT_YET:
             hint = "this version reads stream and pattern statements"
@@ -90,6 +104,10 @@ def parse_statement(
     statement: Statement, problems: list[Problem], explain: Explain, start: str = "start"
 ) -> Branch | None:
     """The statement's tree, or None and one more problem. O(number of tokens), not recursive."""
+    if len(statement.tokens) > TOKENS_MAX:
+        message = f"a statement of more than {TOKENS_MAX:,} words and signs"
+        problems.append(Problem(message, span_of(statement.tokens[0]), "cut it into several"))
+        return None
     parser = grammar().lark.parse_interactive(start=start)
     before, depth = None, 0
     for raw in statement.tokens:
@@ -127,8 +145,10 @@ def decide(parser: InteractiveParser, raw: Token, before: Token | None) -> Token
         return raw
     word, possible = raw.lower(), choices(parser)
     keyword = grammar().keywords.get(word)
-    if keyword is not None and (keyword in possible or "NAME" not in possible):
-        return raw.update(type=keyword)
+    if keyword is not None:
+        possible_name = "NAME" in possible
+        if not possible_name or (keyword in possible and accepts(parser, keyword)):
+            return raw.update(type=keyword)
     if word in _no_names(possible, before):
         return raw.update(type=keyword or word.upper())
     return raw.update(type="NAME")
@@ -138,6 +158,22 @@ def choices(parser: InteractiveParser) -> Collection[str]:
     """The terminals (and rules) that the tables of the parser have an action for right here."""
     state = parser.parser_state
     return cast(Collection[str], state.parse_conf.states[state.position])
+
+
+def accepts(parser: InteractiveParser, terminal: str) -> bool:
+    """Whether the terminal can really follow; `choices` also has those of similar places.
+
+    Like Lark's `accepts`, which copies all values parsed so far for each terminal it tries.
+    """
+    state = parser.parser_state
+    conf = copy(state.parse_conf)
+    conf.callbacks = {}
+    trial = ParserState(conf, state.lexer, list(state.state_stack), list(state.value_stack))
+    try:
+        trial.feed_token(Token(terminal, ""), is_end=terminal == "$END")
+    except UnexpectedToken:
+        return False
+    return True
 
 
 def _no_names(possible: Collection[str], before: Token | None) -> frozenset[str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from cep.dsl.check import check_depth, check_rules
-from cep.dsl.lexer import LENGTH_MAX
+from cep.dsl.lexer import LENGTH_MAX, PROBLEMS_MAX
 from cep.dsl.lower import PatternLowering, lower_stream
 from cep.dsl.messages import explain
 from cep.dsl.parser import parse_statements
 from cep.engine.errors import Problem, RuleError
 from cep.engine.pattern import Pattern, RuleSet, Stream
 from cep.engine.validation import validate_pattern
-
-PROBLEMS_MAX = 100
 
 
 def parse_rules(text: str, name: str = "<rules>") -> tuple[RuleSet, list[Problem]]:
@@ -43,7 +41,8 @@ def parse_rules(text: str, name: str = "<rules>") -> tuple[RuleSet, list[Problem
 def _lower(text: str, problems: list[Problem]) -> RuleSet:
     streams: list[Stream] = []
     patterns: list[Pattern] = []
-    for tree in parse_statements(text, problems, explain):
+    errors: list[Problem] = []  # of lexing and syntax
+    for tree in parse_statements(text, errors, explain):
         too_deep = check_depth(tree)
         if too_deep is not None:
             problems.append(too_deep)
@@ -51,8 +50,7 @@ def _lower(text: str, problems: list[Problem]) -> RuleSet:
             streams.append(lower_stream(tree, problems))
         else:
             patterns.append(_pattern(PatternLowering(tree, problems).lower(), problems))
-        if sum(not problem.warning for problem in problems[-PROBLEMS_MAX:]) == PROBLEMS_MAX:
-            break
+    problems += errors
     return RuleSet(tuple(streams), tuple(patterns))
 
 
@@ -68,5 +66,8 @@ def _place(problem: Problem) -> tuple[int, int]:
 def _at_most(errors: list[Problem]) -> list[Problem]:
     if len(errors) <= PROBLEMS_MAX:
         return errors
-    more = Problem("more errors follow; these are the first", hint="correct these and try again")
+    more = Problem(
+        f"more errors follow; these are the first {PROBLEMS_MAX}",
+        hint="correct these and try again",
+    )
     return [*errors[:PROBLEMS_MAX], more]

@@ -83,7 +83,7 @@ def integer_of(token: Token, problems: list[Problem], *, negative: bool = False)
     if value > INT64_MAX + negative:
         message = f"the number {shorten(token)} does not fit in 64 bits"
         problems.append(Problem(message, span_of(token), "write it as a float: add .0"))
-        return 0
+        return 1
     return -value if negative else value
 
 
@@ -108,11 +108,11 @@ def duration_us(tree: Branch, problems: list[Problem]) -> int:
         if len(number) > 30:
             message = f"the number {shorten(number)} is too long for a duration"
             problems.append(Problem(message, span_of(number)))
-            return 0
+            return 1
         total += Fraction(number) * size
     if total > INT64_MAX:
         problems.append(Problem("this duration is longer than 292,000 years", span_at(tree)))
-        return 0
+        return 1
     if total.denominator != 1:
         message = "this duration is no whole number of microseconds"
         problems.append(Problem(message, span_at(tree)))

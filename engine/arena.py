@@ -147,6 +147,7 @@ class RunArena:
         # Siblings are looked for among the captures of one event, which is over by now.
         nodes[:size, layout.NODE_CHILD] = -1
         nodes[:size, layout.NODE_SIBLING] = -1
+        self.arena.counters[layout.START_CHILD] = -1
 
     # ------------------------------------------------------------------ growth
 
@@ -216,6 +217,7 @@ def _empty_arena(tables: Tables, capacity: int) -> layout.Arena:
     arena.runs[layout.START_RUN, layout.RUN_NODE] = -1
     arena.counters[layout.FREE_RUN] = layout.START_RUN + 1
     arena.counters[layout.FREE_RUNS] = capacity
+    arena.counters[layout.START_CHILD] = -1
     arena.counters[layout.FREE_WAITINGS] = capacity
     return arena
 

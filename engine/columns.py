@@ -212,7 +212,8 @@ class ColumnEvaluator:
 
         def report(reason: str, bad: Bools) -> None:
             rows = np.flatnonzero(np.broadcast_to(bad, self._rows))
-            own.append(EvaluationError(reason, rows, expression))
+            if len(rows):
+                own.append(EvaluationError(reason, rows, expression))
 
         column = function(report, *(result.column for result in results))
         return _Result(column, (*_errors_in(results), *own))

@@ -319,6 +319,11 @@ class Feed:
         return [note for lane in self.lanes for note in lane.notes]
 
     @property
+    def own_fields(self) -> tuple[frozenset[str], ...]:
+        """The columns of each stream, those included that conditions cannot read."""
+        return tuple(frozenset(lane.plan.schema.names) for lane in self.lanes)
+
+    @property
     def is_void(self) -> bool:
         """No columns, so no events either: an empty list of dicts, an empty file."""
         return not self.lanes

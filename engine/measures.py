@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -78,11 +77,13 @@ class _Captures:
     def __init__(self, batch: MatchBatch) -> None:
         self._batch = batch
         self._events = ColumnEvaluator(batch.events)
-        self._entries = cache(self._entries_of)
+        self._entries: dict[str | None, _Entries] = {}
 
     def column(self, node: Captured, report: Report) -> Column:
         """The node's value for every match."""
-        entries = self._entries(node.variable)
+        if node.variable not in self._entries:
+            self._entries[node.variable] = self._entries_of(node.variable)
+        entries = self._entries[node.variable]
         if node.argument is None:
             return Column(DataType.INTEGER, entries.counts)
         values = self._events.evaluate(node.argument)

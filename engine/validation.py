@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 
 from cep.engine.errors import Problem, Span
 from cep.engine.expression import CAPTURE_FUNCTIONS, Captured, Expression, children, walk
@@ -30,7 +30,7 @@ from cep.engine.pattern import (
 from cep.engine.validation_sequence import earlier_variables, sequence_problems
 
 PARTS_MAX = 1_000  # variables, definitions, columns, streams, key fields
-PROBLEMS_MAX = 200
+PROBLEMS_MAX = 100
 EXPRESSION_DEPTH_MAX = 150
 GROUP_DEPTH_MAX = 50
 
@@ -48,8 +48,13 @@ def validate_pattern(pattern: Pattern) -> list[Problem]:
     if too_many:
         return too_many  # some of the other checks compare each with each
     names = _Names.of(pattern)
-    found = chain.from_iterable(check(pattern, names) for check in CHECKS)
-    return list(islice(found, PROBLEMS_MAX))
+    errors: list[Problem] = []
+    warnings: list[Problem] = []
+    for problem in chain.from_iterable(check(pattern, names) for check in CHECKS):
+        (warnings if problem.warning else errors).append(problem)
+        if len(errors) >= PROBLEMS_MAX:
+            break
+    return errors + warnings[:PROBLEMS_MAX]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +82,13 @@ class _Names:
         if name in self.negated:
             message = f"'{name}' is negated: it never takes an event"
             return Problem(message, span, "use a variable that takes events")
-        hint = closest(name, self.captured) or f"its variables are {', '.join(self.captured)}"
+        hint = closest(name, self.captured) or f"its variables are {_listed(self.captured)}"
         return Problem(f"no variable '{name}' in the pattern", span, hint)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """The names for a hint; of many only the first."""
+    return ", ".join(names) if len(names) <= 10 else ", ".join(names[:9]) + ", ..."
 
 
 Check = Callable[[Pattern, _Names], Iterator[Problem]]

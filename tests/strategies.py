@@ -251,7 +251,7 @@ def _leaves() -> SearchStrategy[Expression]:
 
 def expressions() -> SearchStrategy[Expression]:
     """Expressions of every kind, well formed but of no sensible type."""
-    operators = "and or = <> < <= > >= + - * / % ||".split(" ")
+    operators = ["and", "or", "=", "<>", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "||"]
 
     def above(inner: SearchStrategy[Expression]) -> SearchStrategy[Expression]:
         some = st.lists(inner, min_size=1, max_size=3).map(tuple)

@@ -46,11 +46,13 @@ def table_of_dicts(rows: Sequence[Any], declared: Mapping[str, DataType], label:
     for name in names:
         if not isinstance(name, str):
             raise DataError(f"{label}: the field name {name!r} is {type(name).__name__}, not text")
-        columns[name] = _column([row.get(name) for row in rows], name, name in declared, label)
+        columns[name] = column_of_values(
+            [row.get(name) for row in rows], name, name in declared, label
+        )
     return pa.table(columns)
 
 
-def _column(values: list[Any], name: str, is_declared: bool, label: str) -> Any:
+def column_of_values(values: list[Any], name: str, is_declared: bool, label: str) -> Any:
     """The values as Arrow infers them; mixed ones of a declared field as text, cast later."""
     try:
         return pa.array(values)

@@ -21,6 +21,7 @@ from cep.engine.errors import DataError
 from cep.engine.expression import DataType
 from cep.engine.io.csv_files import csv_source
 from cep.engine.io.dicts import dicts_source
+from cep.engine.io.frames import frame_table
 from cep.engine.io.json_lines import json_lines_source, json_stream_source
 from cep.engine.io.parquet_files import parquet_source
 from cep.engine.io.source import ROWS_PER_BATCH, Access, Chunk, Source, once_source, table_source
@@ -52,7 +53,9 @@ def open_source(data: Any, declared: Mapping[str, DataType], label: str = "the d
     if isinstance(data, pa.RecordBatchReader):
         return _reader_source(data, label)
     if hasattr(data, "__arrow_c_stream__"):
-        return table_source(_table_of(data), label)
+        if type(data).__module__.partition(".")[0] == "pandas":
+            return table_source(frame_table(data, declared, label), label)
+        return table_source(without_views(pa.table(data)), label)
     if hasattr(data, "__arrow_c_array__"):
         return open_source(pa.record_batch(data), declared, label)
     if isinstance(data, Iterable) and not isinstance(data, (bytes, bytearray, Mapping)):
@@ -62,16 +65,6 @@ def open_source(data: Any, declared: Mapping[str, DataType], label: str = "the d
         "a list of dicts, or the path of a Parquet, CSV or JSONL file"
     )
     raise DataError(message)
-
-
-def _table_of(data: Any) -> pa.Table:
-    """Through the PyCapsule protocol; a pandas index is not a column of the data."""
-    if type(data).__module__.partition(".")[0] == "pandas":
-        try:
-            return pa.Table.from_pandas(data, preserve_index=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise DataError(f"the DataFrame cannot become columns: {_first_line(error)}") from error
-    return without_views(pa.table(data))
 
 
 def without_views(table: pa.Table) -> pa.Table:
@@ -175,10 +168,6 @@ def _check_content(path: str, kind: str) -> None:
         raise DataError(f"{path}: not a Parquet file (it begins with {shown!r}, not 'PAR1')")
     if kind != "parquet" and is_parquet:
         raise DataError(f"{path}: this is a Parquet file; rename it to end in .parquet")
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0]
 
 
 __all__ = ["Access", "Chunk", "Source", "open_path", "open_source"]

@@ -18,6 +18,7 @@ from cep.engine.kernels.layout import (
     NODE_VALID,
     NODE_VARIABLE,
     NODES,
+    START_CHILD,
     REGISTER_FLOAT,
     REGISTER_INPUT,
     REGISTER_KIND,
@@ -50,14 +51,12 @@ def capture(
 ) -> int:
     """The node that says: after `parent`, `variable` took this event. The same one when asked twice."""
     sequence = events.rows[event, EVENT_SEQUENCE]
-    sibling = -1
-    if parent >= 0:
-        child = arena.nodes[parent, NODE_CHILD]
-        sibling = child
-        while child >= 0 and arena.nodes[child, NODE_SEQUENCE] == sequence:
-            if arena.nodes[child, NODE_VARIABLE] == variable:
-                return child
-            child = arena.nodes[child, NODE_SIBLING]
+    sibling = arena.counters[START_CHILD] if parent < 0 else arena.nodes[parent, NODE_CHILD]
+    child = sibling
+    while child >= 0 and arena.nodes[child, NODE_SEQUENCE] == sequence:
+        if arena.nodes[child, NODE_VARIABLE] == variable:
+            return child
+        child = arena.nodes[child, NODE_SIBLING]
     node = arena.counters[NODES]
     arena.counters[NODES] = node + 1
     arena.nodes[node, NODE_PARENT] = parent
@@ -67,7 +66,9 @@ def capture(
     arena.nodes[node, NODE_SIBLING] = sibling
     arena.nodes[node, NODE_COMPLETED] = -1
     arena.nodes[node, NODE_SEEN] = -1
-    if parent >= 0:
+    if parent < 0:
+        arena.counters[START_CHILD] = node
+    else:
         arena.nodes[parent, NODE_CHILD] = node
     if programs.registers.shape[0] > 0:
         update_registers(arena, programs, events, event, parent, variable, node)

@@ -160,7 +160,10 @@ def run_float(slots: Int64s, slots_f: Floats, op: int, to: int, a: int, b: int) 
     elif op == Op.CEIL:
         z = np.ceil(x)
     elif op == Op.ROUND:
-        z = np.floor(x + 0.5) if x >= 0 else np.ceil(x - 0.5)
+        z = np.floor(abs(x))
+        if abs(x) - z >= 0.5:
+            z += 1.0  # ties go away from zero
+        z = np.copysign(z, x)
     else:  # TRUNCATE
         z = np.trunc(x)
     slots_f[to, SLOT_VALUE] = z
@@ -213,7 +216,12 @@ def run_choice(slots: Int64s, slots_f: Floats, op: int, to: int, a: int, b: int,
         if op == Op.EXTREME_I:
             less = slots[a, SLOT_VALUE] < slots[b, SLOT_VALUE]
         else:
-            less = slots_f[a, SLOT_VALUE] < slots_f[b, SLOT_VALUE]
+            x = slots_f[a, SLOT_VALUE]
+            y = slots_f[b, SLOT_VALUE]
+            if math.isnan(x) or math.isnan(y):
+                move_slot(slots, slots_f, to, b if math.isnan(x) else a, fault)
+                return
+            less = x < y
         move_slot(slots, slots_f, to, a if less == (c == 0) else b, fault)
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.conformance.loading import load_cases
+from tests.conformance.loading import case_files, load_cases
 from tests.conformance.rendering import render
 from tests.conformance.running import run_by_reference, run_through_api
 from tests.conformance.suite import FileReport, run_directory
@@ -54,14 +54,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show(directory: Path, name: str) -> int:
-    found = False
-    for path in sorted(directory.iterdir()):
-        if path.name.startswith(("flink_", "random_")):
-            for case in load_cases(path):
-                if case.name == name:
-                    found = True
-                    print(render(case))
-    return 0 if found else 2
+    texts = [
+        render(case)
+        for path in case_files(directory)
+        for case in load_cases(path)
+        if case.name == name
+    ]
+    print("\n\n".join(texts) if texts else f"no case {name!r} in {directory}")
+    return 0 if texts else 2
 
 
 def _print_report(report: FileReport, *, verbose: bool) -> None:

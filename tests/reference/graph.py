@@ -148,15 +148,12 @@ def build_graph(pattern: Pattern) -> State:
 class _Place:
     """Where a sequence of steps stands.
 
-    `entry`: how its first event must follow the one before. `inner`: within a group, how the group
-    repeats; it holds for the repetitions of the group's first variable as well. `untils` of the
-    groups around. `following`: the step after the sequence. `optional_head`: the sequence is a group
+    `entry`: how its first event must follow the one before. `untils` of the groups around. `following`: the step after the sequence. `optional_head`: the sequence is a group
     that may be left out, so its first state must not wait where it can be left out. `joint`: the
     alternation around it does the waiting, until something is taken.
     """
 
     entry: Contiguity = Contiguity.STRICT
-    inner: Contiguity | None = None
     untils: tuple[Expression, ...] = ()
     following: Step | None = None
     optional_head: bool = False
@@ -387,7 +384,6 @@ class _Builder:
     ) -> State:
         place = _Place(
             entry=spot.entry if first else spot.quantifier.inner,
-            inner=spot.quantifier.inner,
             untils=spot.untils,
             following=spot.following,
             optional_head=first and (spot.quantifier.optional or spot.optional_head),
@@ -463,12 +459,11 @@ def _spot(steps: Steps, i: int, place: _Place) -> _Spot:
     step = steps[i]
     is_head = i == 0
     entry = place.entry if is_head else step.contiguity
-    inner = step.quantifier.inner
     return _Spot(
         step=step,
         place=place,
         entry=Contiguity.STRICT if place.joint else entry,
-        inner=place.inner if is_head and place.inner is not None else inner,
+        inner=step.quantifier.inner,
         following=place.following if i == len(steps) - 1 else steps[i + 1],
         nots=tuple(_nots_before(steps, i)),
         optional_head=is_head and place.optional_head,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from cep.engine.pattern import Pattern, SkipStrategy, WithinScope
@@ -80,11 +80,9 @@ def reference_matches(
 
 def _microseconds(value: Any, unit: str) -> int:
     if isinstance(value, datetime):
-        aware = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
-        since = aware - datetime(1970, 1, 1, tzinfo=timezone.utc)
+        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+        since = aware - datetime(1970, 1, 1, tzinfo=UTC)
         return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    if isinstance(value, date):
-        return _microseconds(datetime(value.year, value.month, value.day), unit)  # noqa: DTZ001
     return int(value) // 1_000 if unit == "ns" else int(value) * MICROSECONDS[unit]
 
 

@@ -1,8 +1,8 @@
 """A priority queue whose ties come out as Flink CEP's do.
 
 Completed matches that wait for an earlier run stand in a binary heap ordered by first event. Which
-of two matches that begin at the same event comes out first, and so survives a skip, follows from how
-the heap moves its items; the conformance cases show it. This is the textbook binary heap.
+of two matches that begin at the same event comes out first, and so survives a skip, follows from
+how the heap moves its items; the conformance cases show it. This is the textbook binary heap.
 """
 
 from __future__ import annotations

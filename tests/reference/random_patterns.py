@@ -132,11 +132,11 @@ def _sequences(
 ) -> tuple[Step, ...]:
     steps: list[Step] = []
     for position in range(draw(st.integers(1, 3 if outermost else 2))):
-        if position and draw(st.integers(0, 5)) == 0 and not steps[-1].quantifier.optional:
-            if outermost or not isinstance(steps[-1].element, Negation):
-                steps.append(draw(_negations(names)))
-                continue
-        steps.append(draw(_steps(names, kinds, depth)))
+        negate = position and draw(st.integers(0, 5)) == 0
+        if negate and not steps[-1].quantifier.optional:
+            steps.append(draw(_negations(names)))
+        else:
+            steps.append(draw(_steps(names, kinds, depth)))
     if isinstance(steps[-1].element, Negation) and not outermost:
         steps.append(draw(_steps(names, kinds, depth)))
     return tuple(steps)

@@ -255,3 +255,11 @@ def test_version_is_printed(cep: Cep) -> None:
 def test_without_arguments_the_commands_are_shown(cep: Cep) -> None:
     done = cep()
     assert all(word in done.stdout + done.stderr for word in ("run", "check", "explain", "version"))
+
+
+def test_explain_shows_the_automaton_with_and_without_data(cep: Cep) -> None:
+    for more in ([], ["-i", "trades.csv"]):
+        done = cep("explain", "rise.cep", *more)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "automaton:" in done.stdout
+        assert done.stdout.startswith("pattern rise\n")

@@ -20,6 +20,7 @@ from cep.engine.pattern import Output as Column
 from cep.engine.pattern import Pattern, Step, Stream, StreamField, Variable
 from cep.engine.results import ErrorBatch, MatchBatch, Output
 from cep.result import MatchTable, Result, make_result
+from cep.result_columns import Layout
 from cep.result_ids import match_ids
 
 SECOND = 1_000_000
@@ -83,7 +84,7 @@ def batch(
 def result(*batches: MatchBatch, patterns: Sequence[Pattern] = (), **facts: Any) -> Result:
     known = list(patterns) or list({b.pattern.name: b.pattern for b in batches}.values())
     schema = batches[0].events.schema if batches else EVENTS.schema
-    return make_result(known, STREAMS, schema, Output(list(batches)), **facts)
+    return make_result(Layout(tuple(known), STREAMS, schema), Output(list(batches)), **facts)
 
 
 def table(*batches: MatchBatch, patterns: Sequence[Pattern] = ()) -> MatchTable:
@@ -132,10 +133,7 @@ def test_nanoseconds_of_a_field_are_cut_for_python() -> None:
 
 
 def test_events_of_several_streams_have_the_fields_of_their_own() -> None:
-    streams = (
-        Stream("s", (StreamField("card", DataType.TEXT),), "ts"),
-        Stream("t", (StreamField("n", DataType.INTEGER),), "ts"),
-    )
+    own = (frozenset(["card"]), frozenset(["n"]))
     made = batch([[0, 1]])
     both = MatchBatch(
         made.pattern,
@@ -149,7 +147,8 @@ def test_events_of_several_streams_have_the_fields_of_their_own() -> None:
         np.array([0, 1, 0, 1], np.int16),
         made.event_position,
     )
-    match = make_result([made.pattern], streams, EVENTS.schema, Output([both])).matches[0]
+    layout = Layout((made.pattern,), STREAMS, EVENTS.schema, own)
+    match = make_result(layout, Output([both])).matches[0]
     assert match.events == {"a": [{"card": "x"}], "b": [{"n": 2}]}
 
 
@@ -418,7 +417,8 @@ def error(size: int, reason: str = "n is not an int", **facts: Any) -> ErrorBatc
 
 
 def errors_of(*batches: ErrorBatch) -> Result:
-    return make_result([pattern()], STREAMS, EVENTS.schema, Output(errors=list(batches)))
+    layout = Layout((pattern(),), STREAMS, EVENTS.schema)
+    return make_result(layout, Output(errors=list(batches)))
 
 
 def test_errors_are_rows_with_the_event_as_json() -> None:

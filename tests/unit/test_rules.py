@@ -266,3 +266,13 @@ def test_data_of_a_declared_stream_that_no_pattern_reads_is_left_alone() -> None
         f"stream s time ts; stream t time ts; {PAIRS.replace('match', 'from s match')}"
     )
     assert rules.run({"s": rows(1, 2), "t": rows(1)}).events == 2
+
+
+# -- explaining ------------------------------------------------------------------------------------
+
+
+def test_rules_explain_themselves_as_text_and_as_a_graph() -> None:
+    explanation = cep.compile(PAIRS).explain()
+    assert "automaton:" in str(explanation)
+    assert len(explanation.graph("pairs").nodes) >= 2
+    assert "automaton:" in str(cep.compile(PAIRS).explain([{"ts": 1}]))

@@ -440,7 +440,7 @@ def test_a_file_in_order_is_streamed_and_one_out_of_order_is_loaded_and_sorted(
 
 def test_of_a_long_file_only_a_few_batches_are_held(tmp_path: Path) -> None:
     path = tmp_path / "long.parquet"
-    pq.write_table(pa.table({"ts": np.arange(3_000_000)}), path, row_group_size=250_000)
+    pq.write_table(pa.table({"ts": pa.array(np.arange(3_000_000))}), path, row_group_size=250_000)
     feed = feed_of(path)
     before = pa.total_allocated_bytes()
     held = [pa.total_allocated_bytes() - before for _ in feed.read()]

@@ -136,6 +136,7 @@ def test_an_error_in_an_argument_is_one_of_the_matches_that_use_it() -> None:
     wrong = "cannot cast 'x' to int"
     assert results(table, matches, cap("sum", "a", number)) == ([1, 3, 3], [(wrong, [0, 2])])
     assert results(table, matches, cap("first", "a", number)) == ([1, 3, None], [(wrong, [2])])
+    assert results(table, [[("a", 0)]], cap("sum", "a", number)) == ([1], [])
     assert results(table, matches, cap("last", "a", number)) == ([None, 3, 3], [(wrong, [0])])
 
 

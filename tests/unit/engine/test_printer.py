@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 
 from cep.dsl import parse_expression, parse_rules
-from cep.dsl.parser import NO_VARIABLES as PARSER_NO_VARIABLES
 from cep.dsl.parser import grammar
 from cep.engine.expression import (
     Binary,
@@ -21,6 +20,7 @@ from cep.engine.pattern import (
     Contiguity,
     Definition,
     Group,
+    Output,
     Pattern,
     Quantifier,
     RuleSet,
@@ -179,13 +179,20 @@ def test_names_and_texts_are_quoted_where_they_have_to_be() -> None:
     assert print_text("tab\tquote'\\") == "e'tab\\tquote''\\\\'"
 
 
-def test_the_reserved_words_are_those_that_the_grammar_takes_where_a_name_could_stand() -> None:
-    keywords = {name: word for word, name in grammar().keywords.items()}
-    states = grammar().lark.parse_interactive(start="start").parser_state.parse_conf.parse_table.states
-    taken: set[str] = set()
-    for actions in states.values():
-        after_a_number = "LATENESS" in actions or {"AND", "WITHIN"} <= set(actions)
-        if "NAME" in actions and not after_a_number:
-            taken |= {keywords[name] for name in actions if name in keywords}
-    assert taken - {"between"} <= RESERVED
-    assert PARSER_NO_VARIABLES is NO_VARIABLES
+def test_every_keyword_is_a_name_when_it_is_printed() -> None:
+    for word in [*sorted(grammar().keywords), *sorted(NO_VARIABLES)]:
+        steps = (Step(A), Step(Variable(word)), Step(Variable(f"{word}_"), Contiguity.RELAXED))
+        condition = Binary("=", Binary("+", Field(word), Literal(5)), Captured("last", word, Y))
+        pattern = Pattern(
+            word,
+            steps,
+            (Definition("a", stream=word), Definition(word, condition), Definition(f"{word}_")),
+            streams=(word, "s"),
+            key=(word, "k"),
+            skip=Skip(SkipStrategy.TO_FIRST, word),
+            select=(Output(word, Field(word)), Output("n", Captured("count", word, None))),
+        )
+        stream = Stream("s", (StreamField(word, DataType.TEXT),), time=word)
+        assert parse_rules(str(pattern))[0].patterns == (pattern,), word
+        assert parse_rules(str(stream))[0].streams == (stream,), word
+    assert RESERVED < NO_VARIABLES

@@ -93,8 +93,25 @@ def test_a_pandas_frame_is_read_without_its_index() -> None:
 
 
 def test_a_pandas_column_of_mixed_objects_is_refused_by_name() -> None:
-    with pytest.raises(DataError, match="the DataFrame cannot become columns"):
-        opened(pd.DataFrame({"ts": [1, 2], "x": [1, "a"]}))
+    frame = pd.DataFrame({"ts": [1, 2], "x": [1, "a"]})
+    with pytest.raises(DataError, match=r"field 'x' cannot become a column \(int in row 0, str in"):
+        opened(frame)
+    assert rows_of(opened(frame, x=DataType.TEXT)) == [{"ts": 1, "x": "1"}, {"ts": 2, "x": "a"}]
+
+
+def test_what_pandas_calls_missing_is_null() -> None:
+    frame = pd.DataFrame({"x": [1.5, float("nan")], "y": pd.Series(["a", None], dtype=object)})
+    assert rows_of(opened(frame)) == [{"x": 1.5, "y": "a"}, {"x": None, "y": None}]
+
+
+def test_a_frame_with_two_columns_of_one_name_is_refused() -> None:
+    with pytest.raises(DataError, match="two columns are called 'x'"):
+        opened(pd.DataFrame([[1, 2]], columns=["x", "x"]))
+
+
+def test_a_series_is_refused() -> None:
+    with pytest.raises(DataError, match="give a DataFrame, not a Series"):
+        opened(pd.Series([1]))
 
 
 @pytest.mark.parametrize("data", [iter(ROWS), (row for row in ROWS)])

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 
 from cep.engine.expression import Binary, Captured, Expression, Field, Literal, Unary
 from cep.engine.pattern import (
+    ONE,
     Alternation,
     Contiguity,
     Definition,
@@ -33,7 +34,7 @@ PLUS = Quantifier(1, None)
 MAYBE = Quantifier(optional=True)
 
 
-def step(name: str, quantifier: Quantifier = Quantifier()) -> Step:
+def step(name: str, quantifier: Quantifier = ONE) -> Step:
     return Step(Variable(name), RELAXED, quantifier)
 
 
@@ -132,9 +133,7 @@ def test_a_pattern_of_optional_parts_only_is_a_warning() -> None:
 
 def test_a_variable_that_was_never_defined_is_a_warning() -> None:
     pattern = replace(AB, definitions=defined(a=TRUE))
-    assert messages(pattern, warning=True) == [
-        "variable 'b' has no definition: it takes any event"
-    ]
+    assert messages(pattern, warning=True) == ["variable 'b' has no definition: it takes any event"]
     assert messages(replace(AB, definitions=defined("b", a=TRUE)), warning=True) == []
 
 

@@ -1,0 +1,39 @@
+"""A pandas DataFrame -> table. pandas itself is never imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from cep.engine.errors import DataError
+from cep.engine.expression import DataType
+from cep.engine.io.dicts import column_of_values
+
+
+def frame_table(frame: Any, declared: Mapping[str, DataType], label: str) -> pa.Table:
+    """The columns of a DataFrame, without its index. NaN is what pandas means by it: NULL.
+
+    Raises DataError for a column of mixed objects that is not declared.
+    """
+    if getattr(frame, "ndim", 0) != 2:
+        raise DataError(f"{label}: give a DataFrame, not a {type(frame).__name__}")
+    names = [str(name) for name in frame.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{label}: two columns are called {twice[0]!r}")
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        columns = [_column(frame.iloc[:, place]) for place in range(len(names))]
+        pairs = zip(names, columns, strict=True)
+        return pa.table({n: column_of_values(c, n, n in declared, label) for n, c in pairs})
+
+
+def _column(series: Any) -> list[Any]:
+    missing = series.isna()
+    return [
+        None if is_missing else value
+        for value, is_missing in zip(series.tolist(), missing.tolist(), strict=True)
+    ]
