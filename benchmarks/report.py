@@ -35,6 +35,7 @@ def render(
 ) -> str:
     """The page. `size` is (rows, cards, repetitions), `date` an ISO date."""
     rows, cards, repeat = size
+    many_events = many[0].events if many else 0
     head = HEAD.format(
         date=date,
         machine=_machine(),
@@ -55,6 +56,7 @@ def render(
             "The default is `after match skip past last event`; *no skip* reports every",
             "overlapping match. All counts equal those of plain loops (`benchmarks/oracle.py`).\n",
             "## Many patterns at once\n",
+            f"The four shapes in turn with other limits, on {many_events:,} events.\n",
             _many_table(many),
             "",
             "## Streaming from a file\n",

@@ -14,6 +14,7 @@ import resource
 import statistics
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 
@@ -56,7 +57,14 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def peak_mb() -> float:
-    """The most memory this process has held so far. Linux counts kilobytes, macOS bytes."""
+    """The most memory this process has held so far.
+
+    Linux's getrusage would count what the parent held when it started this process.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 

@@ -168,6 +168,12 @@ SEQUENCES = (
         ),
     ),
     Example(
+        "a second repetition",
+        "write one: a{{3,}}; a repetition of a repetition stands in brackets: (a{{3}})+",
+        in_pattern(f"a{first} {second} b" for first in ("*", "+", "{2}") for second in "*+{")
+        + in_pattern(f"a{first}? {second} b" for first in ("*", "{2}", "?") for second in "*+?{"),
+    ),
+    Example(
         "a variable is missing after '{before}'",
         "an arrow stands between two variables: a -> b",
         in_pattern(("a -> -> b", "a ->> -> b", "a -> | b", "a -> )", "(a -> )", "a -> , b"))
@@ -203,6 +209,23 @@ SEQUENCES = (
 )
 
 CLAUSES = (
+    Example(
+        "a second 'match'",
+        "a pattern has one sequence; join two with ->, or write two patterns",
+        (*after_steps("match b"), *after_values("match b"), "pattern p match a within 5 s match b"),
+    ),
+    Example(
+        "'select' is missing after 'on timeout'",
+        "write: on timeout select card, count(a) as n",
+        in_pattern(("a on timeout x", "a on timeout", "a on timeout define a")),
+        any_token=True,
+    ),
+    Example(
+        "'events' is missing after 'between'",
+        "write: within 5 minutes between events",
+        in_pattern(("a within 5 s between", "a within 5 s between x")),
+        any_token=True,
+    ),
     Example(
         "the duration has no unit",
         "write a unit behind the number: 10 minutes, 30 seconds, 500 ms",
@@ -266,6 +289,17 @@ CLAUSES = (
 )
 
 VALUES_WRONG = (
+    Example(
+        "'{token}' cannot follow 'not'",
+        "write: not x = 5, x <> 5, x not in (5), x not between 1 and 5 or x not like 'PAY%'",
+        in_pattern(f"a define a as x not {rest}" for rest in ("5", "= 5", "x", "'t'", "null", "")),
+        any_token=True,
+    ),
+    Example(
+        "'where' stands after the stream of a define only",
+        "join conditions with 'and'; rows are not filtered in select",
+        after_values("where x", clause="select"),
+    ),
     Example(
         "comparisons cannot follow one another",
         "write: x > 1 and x < 5, or x between 1 and 5",

@@ -557,10 +557,11 @@ class _Builder:
         """
         closed = place.closed | self.until(place.step)
         inside = _Enclosing(Contiguity.STRICT, closed=closed)
-        entries = [
-            self.sequence(steps, self.past_negations(place, sink), place.following, inside)
-            for steps, sink in branches
-        ]
+        entries = []
+        for steps, sink in branches:
+            target = self.past_negations(place, sink)
+            entry = self.sequence(steps, target, place.following, inside)
+            entries.append(self.without_waiting(entry, target, {}))
         state = self.state("one of", window_us)
         waiting = state if proceed is None else self.state("one of")
         for entry in reversed(entries):  # proceed edges are followed last in, first out
@@ -577,6 +578,19 @@ class _Builder:
                 waiting.add(Action.IGNORE, waiting, ignore)
                 self.add_kills(place, waiting)
         return state
+
+    def without_waiting(self, state: State, sink: State, copies: dict[State, State]) -> State:
+        """The entry of a branch for which the choice waits: also where optional parts are left out."""
+        if state is sink or state in copies:
+            return copies.get(state, state)
+        copy = copies[state] = State(state.name, state.window_us, state.pending)
+        for edge in state.edges:
+            if edge.action is Action.PROCEED:
+                target = self.without_waiting(edge.target, sink, copies)
+                copy.edges.append(replace(edge, target=target))
+            elif edge.action is not Action.IGNORE:
+                copy.edges.append(edge)
+        return copy
 
     def permutation(
         self,

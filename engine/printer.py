@@ -224,7 +224,10 @@ def print_duration(duration_us: int) -> str:
 
 
 def _print_timestamp(time_us: int) -> str:
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
+    try:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
+    except OverflowError:  # outside the years 1 to 9999, which no text can say
+        return f"cast({time_us} as timestamp)"
     return f"timestamp '{moment.replace(tzinfo=None).isoformat(sep=' ')}'"
 
 

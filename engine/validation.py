@@ -204,13 +204,15 @@ def _check_spelling(pattern: Pattern, names: _Names) -> Iterator[Problem]:
 
 
 def _check_repeated_variables(pattern: Pattern, names: _Names) -> Iterator[Problem]:
-    seen: set[str] = set()
+    """A name captures in one place at most, and is negated in one place at most."""
+    seen: set[tuple[str, bool]] = set()
     for variable in variables(pattern.steps, negated=True):
-        if variable.name in seen:
+        use = (variable.name, isinstance(variable, Negation))
+        if use in seen:
             message = f"variable '{variable.name}' stands in the sequence twice"
             hint = "a variable has one place: give the second a name and definition of its own"
             yield Problem(message, variable.span, hint)
-        seen.add(variable.name)
+        seen.add(use)
 
 
 def _check_sources(pattern: Pattern, names: _Names) -> Iterator[Problem]:

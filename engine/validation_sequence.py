@@ -139,6 +139,10 @@ def _element_problems(element: Element, pattern: Pattern) -> Iterator[Problem]:
                 yield Problem("an alternation without branches", pattern.span)
             for branch in branches:
                 yield from _steps_problems(branch, pattern, _Place(what="a branch of '|'"))
+                if branch and all(_nullable(step) for step in branch):
+                    hint = "make the whole alternative optional instead: (a | b)?"
+                    span = _span_of(branch[0].element) or pattern.span
+                    yield Problem("a branch of '|' that can be empty", span, hint)
         case Permutation(elements):
             if not elements:
                 yield Problem("permute() of nothing", pattern.span)

@@ -136,12 +136,26 @@ def _compound(draw: DrawFn, names: tuple[str, ...], kind: str, depth: int) -> St
     cut = draw(st.integers(1, len(names) - 1))
     if kind == "either":
         branches = (draw(_steps(names[:cut], depth)), draw(_steps(names[cut:], depth)))
-        return Step(Alternation(branches), quantifier=quantifier)
+        required = tuple((_required(branch[0]), *branch[1:]) for branch in branches)
+        return Step(Alternation(required), quantifier=quantifier)
     if kind == "permute":
         inner = draw(st.sampled_from(Contiguity))
         elements = tuple(draw(_single(name)) for name in names)
         return Step(Permutation(elements, inner), quantifier=quantifier)
     return Step(Group(draw(_steps(names, depth))), quantifier=quantifier)
+
+
+def _required(step: Step) -> Step:
+    """The step, made to take at least one event: no branch of `|` may be empty."""
+    quantifier = normalise_quantifier(replace(step.quantifier, optional=False))
+    element = step.element
+    match element:
+        case Group((first, *rest)):
+            element = Group((_required(first), *rest))
+        case Permutation((first, *rest), inner):
+            element = Permutation((_required(first), *rest), inner)
+    until = step.until if quantifier.repeats else None
+    return replace(step, element=element, quantifier=quantifier, until=until)
 
 
 @st.composite

@@ -125,7 +125,7 @@ def _steps(case: Case, stages: Sequence[Stage], translation: Translation) -> tup
 
 
 def _group(case: Case, stage: Stage, translation: Translation) -> Group:
-    """In Flink the first variable of a group repeats as the group does; here that is written out."""
+    """In Flink the first variable of a group repeats as the group does: here it is written out."""
     first, *others = _steps(case, stage["group"], translation)
     if not isinstance(first.element, Group):
         inner = quantifier(stage).inner

@@ -1,7 +1,8 @@
 """A case's condition (a small Python-like language) -> an expression of the algebra.
 
-What differs: in the cases a comparison with nothing is false and `not` of it is true, so operands of
-`not` that could be NULL become `coalesce(x, false)`; the sum of nothing is 0; `/` never cuts off.
+What differs: in the cases a comparison with nothing is false and `not` of it is true, so operands
+of `not` that could be NULL become `coalesce(x, false)`; the sum of nothing is 0; `/` never cuts
+off.
 """
 
 from __future__ import annotations

@@ -148,9 +148,10 @@ def build_graph(pattern: Pattern) -> State:
 class _Place:
     """Where a sequence of steps stands.
 
-    `entry`: how its first event must follow the one before. `untils` of the groups around. `following`: the step after the sequence. `optional_head`: the sequence is a group
-    that may be left out, so its first state must not wait where it can be left out. `joint`: the
-    alternation around it does the waiting, until something is taken.
+    `entry`: how its first event must follow the one before. `untils` of the groups around.
+    `following`: the step after the sequence. `optional_head`: the sequence is a group that may be
+    left out, so its first state must not wait where it can be left out. `joint`: the alternation
+    around it does the waiting, until something is taken.
     """
 
     entry: Contiguity = Contiguity.STRICT

@@ -34,7 +34,7 @@ MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 @dataclass(frozen=True, slots=True)
 class ReferenceResult:
-    """What came out, in the order found. `missed`: matches in which the skip target took nothing."""
+    """What came out, in the order found. `missed`: matches whose skip target took nothing."""
 
     matches: list[Match] = field(default_factory=list)
     timeouts: list[Match] = field(default_factory=list)

@@ -93,7 +93,11 @@ def test_a_sound_pattern_has_no_problems() -> None:
         ((step("a", Quantifier(3, 2)),), "a repetition of 3 to 2 times"),
         ((replace(A, until=TRUE),), "'until' after something that does not repeat"),
         ((A, B, A), "variable 'a' stands in the sequence twice"),
-        ((A, no("a"), B), "variable 'a' stands in the sequence twice"),
+        ((A, no("n"), B, no("n"), C), "variable 'n' stands in the sequence twice"),
+        (
+            (A, Step(Alternation(((B,), (step("c", MAYBE),))))),
+            "a branch of '|' that can be empty",
+        ),
         (
             (A, replace(B, within_us=0)),
             "'within' of 0 microseconds: nothing can be that close",
@@ -114,6 +118,10 @@ def test_a_trailing_negation_needs_a_time_limit_unless_it_is_about_the_very_next
 
 def test_a_negation_before_optional_and_repeated_parts_is_fine() -> None:
     assert messages_of_steps(A, no("n"), step("b", MAYBE), step("c", PLUS)) == []
+
+
+def test_a_variable_may_be_negated_behind_itself() -> None:
+    assert messages_of_steps(A, no("a"), B) == []
 
 
 def test_a_loop_without_end_is_a_warning_unless_something_ends_it() -> None:
