@@ -371,8 +371,11 @@ class _Builder:
         if place.step.quantifier.greedy:
             self.forbid_heads(place, sink)
         again = self.state("again")
-        entry = self.element(place, again, None, place.inner(), first=False)
-        entry.add(Action.PROCEED, sink)
+        if isinstance(place.step.element, Group):
+            entry = self.element(place, again, None, place.inner(), first=False)
+            entry.add(Action.PROCEED, sink)
+        else:
+            entry = self.element(place, again, sink, place.inner(), first=False)
         again.add(Action.PROCEED, entry)
         return entry
 
@@ -559,7 +562,8 @@ class _Builder:
         inside = _Enclosing(Contiguity.STRICT, closed=closed)
         entries = []
         for steps, sink in branches:
-            target = self.past_negations(place, sink)
+            # Of its own: a greedy loop that ends a branch forbids nothing behind the others.
+            target = self.copy(self.past_negations(place, sink))
             entry = self.sequence(steps, target, place.following, inside)
             entries.append(self.without_waiting(entry, target, {}))
         state = self.state("one of", window_us)
@@ -601,7 +605,11 @@ class _Builder:
         contiguity: Contiguity,
         window_us: int | None,
     ) -> State:
-        """All orders at once: a state for each set of elements that are still to come."""
+        """All orders at once: a state for each set of elements that are still to come.
+
+        What is optional among them is so for the set: once only optional ones are left, the run may
+        go on without them.
+        """
         elements = permutation.elements
         rest: dict[frozenset[int], State] = {frozenset(): sink}
 
@@ -616,7 +624,26 @@ class _Builder:
             link: Contiguity,
             bound_us: int | None,
         ) -> State:
-            branches = [((elements[i],), waiting_for(missing - {i})) for i in sorted(missing)]
+            branches = [
+                ((_required(elements[i]),), waiting_for(missing - {i})) for i in sorted(missing)
+            ]
+            if all(elements[i].quantifier.optional for i in missing):
+                skip = self.behind(place, [elements[i] for i in sorted(missing)], skip or sink)
             return self.choice(place, branches, skip, link, bound_us)
 
         return enter(frozenset(range(len(elements))), proceed, contiguity, window_us)
+
+    def behind(self, place: _Place, left: list[Step], sink: State) -> State:
+        """The sink for a run that leaves out what greedy optional elements could still take."""
+        greedy = [step for step in left if step.quantifier.greedy]
+        if not greedy or sink.final:
+            return sink
+        copy = self.copy(sink)
+        for step in greedy:
+            for head in sorted(self.heads_of(step.element)):
+                self.forbid(copy, Guard(frozenset({head}), place.closed))
+        return copy
+
+
+def _required(step: Step) -> Step:
+    return replace(step, quantifier=replace(step.quantifier, optional=False))
