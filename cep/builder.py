@@ -17,7 +17,7 @@ from datetime import timedelta
 from cep.dsl.parts import parse_duration, parse_expression, parse_select
 from cep.engine.errors import Problem, RuleError
 from cep.engine.expression import Expression, rebuild
-from cep.engine.normalise import normalise_quantifier, normalise_step, normalise_steps
+from cep.engine.normalise import normalise_step, normalise_steps
 from cep.engine.pattern import (
     ONE,
     Alternation,
@@ -88,12 +88,12 @@ class Sequence:
         return replace(self, definitions=(replace(self._own_definition("on"), stream=stream),))
 
     def _own_definition(self, method: str) -> Definition:
-        if len(self.steps) != 1 or not isinstance(self.steps[0].element, Variable):
+        element = normalise_step(self.steps[0]).element
+        if len(self.steps) != 1 or not isinstance(element, Variable):
             message = f".{method}(...) is about one variable, and this is a sequence"
             hint = f"write var(name).{method}(...) before joining it with others"
             raise RuleError([Problem(message, hint=hint)])
-        name = self.steps[0].element.name
-        return self.definitions[0] if self.definitions else Definition(name)
+        return self.definitions[0] if self.definitions else Definition(element.name)
 
     # ---- what follows
 
@@ -151,7 +151,15 @@ class Sequence:
         return self._repeated(0, None)
 
     def optional(self) -> Sequence:
-        """`?`: may be left out, as a whole."""
+        """`?`, or ` optional` behind a repetition: there may be none.
+
+        A group that may be left out as a whole is not quite the same: `group(...).optional()`.
+
+        >>> print(var("a").times(2, 4).optional(), group(var("a").times(2, 4)).optional())
+        a{2,4} optional (a{2,4})?
+        """
+        if len(self.steps) == 1 and not self.steps[0].quantifier.is_one:
+            return self._requantified(lambda quantifier: replace(quantifier, optional=True))
         return self._repeated(0, 1)
 
     def _repeated(self, low: int, high: int | None) -> Sequence:
@@ -159,10 +167,9 @@ class Sequence:
             message = f"a repetition of {low} to {high} times"
             raise RuleError([Problem(message, hint="the largest number comes second, above zero")])
         step, quantifier = self._as_step(), Quantifier(max(low, 1), high, optional=low == 0)
-        if step.quantifier.is_one:
-            return replace(self, steps=(replace(step, quantifier=quantifier),))
-        step = normalise_step(Step(Group((step,)), quantifier=quantifier))
-        return replace(self, steps=(step,))
+        if not step.quantifier.is_one:
+            step = Step(Group((step,)))
+        return replace(self, steps=(replace(step, quantifier=quantifier),))
 
     def reluctant(self) -> Sequence:
         """`a+?`: what follows goes first where both could take an event."""
@@ -176,11 +183,19 @@ class Sequence:
         """Repetitions, or the parts of a permutation, in all combinations."""
         return self._ordered(Contiguity.ANY)
 
+    def greedy(self) -> Sequence:
+        """`a+ greedy combinations`, after `combinations()`: other repetitions are greedy anyway."""
+        if self._as_step().quantifier.inner is not Contiguity.ANY:
+            hint = "leave .greedy() out, or call it after .combinations()"
+            raise RuleError([Problem("nothing that is not greedy by itself", hint=hint)])
+        return self._requantified(lambda quantifier: replace(quantifier, greedy=True))
+
     def _ordered(self, inner: Contiguity) -> Sequence:
         step = self._as_step()
         if isinstance(step.element, Permutation) and step.quantifier.is_one:
             return replace(self, steps=(replace(step, element=replace(step.element, inner=inner)),))
-        return self._requantified(lambda quantifier: replace(quantifier, inner=inner))
+        greedy = {"greedy": False} if inner is Contiguity.ANY else {}
+        return self._requantified(lambda quantifier: replace(quantifier, inner=inner, **greedy))
 
     def gap(self, duration: Duration) -> Sequence:
         """Repetitions needed to reach the minimum come less than this after the event before."""
@@ -197,8 +212,7 @@ class Sequence:
         if step.quantifier == ONE:
             hint = "call it after times(), at_least(), one_or_more(), zero_or_more() or optional()"
             raise RuleError([Problem("nothing repeats here", hint=hint)])
-        quantifier = normalise_quantifier(change(step.quantifier))
-        return replace(self, steps=(replace(step, quantifier=quantifier),))
+        return replace(self, steps=(replace(step, quantifier=change(step.quantifier)),))
 
 
 def var(name: str) -> Sequence:
@@ -207,8 +221,11 @@ def var(name: str) -> Sequence:
 
 
 def group(sequence: Sequence) -> Sequence:
-    """The sequence as one part, as brackets do; keeps `a (b c)` apart from `a b c`."""
-    return replace(sequence, steps=(sequence._as_step(),))
+    """The sequence as one part, as brackets do.
+
+    Keeps `a (b c)` apart from `a b c`, and `(a)+` from `a+`.
+    """
+    return replace(sequence, steps=(Step(Group(normalise_steps(sequence.steps))),))
 
 
 def either(*branches: Sequence | str) -> Sequence:
@@ -235,7 +252,7 @@ def _sequence(part: Sequence | str) -> Sequence:
 
 def _negated(part: Sequence | str) -> Sequence:
     sequence = _sequence(part)
-    step = sequence.steps[0]
+    step = normalise_step(sequence.steps[0])
     if len(sequence.steps) != 1 or not isinstance(step.element, Variable):
         hint = "describe what must not happen in the condition of one variable"
         raise RuleError([Problem("a negation of more than one variable", hint=hint)])

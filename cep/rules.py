@@ -15,6 +15,7 @@ from cep.engine.pattern import Pattern, RuleSet, Stream
 from cep.engine.results import Output
 
 if TYPE_CHECKING:
+    from cep.dsl import Reading
     from cep.engine.explain import Explanation
     from cep.engine.ingest import Feed
     from cep.result import Result
@@ -60,21 +61,38 @@ def load(path: str | os.PathLike[str]) -> Rules:
 
 def check(rules: str | Built | RuleSet | Iterable[Built], *, name: str = "<rules>") -> Rules:
     """`compile`, with the warnings only in `Rules.warnings`."""
-    if isinstance(rules, str):
-        from cep.dsl import parse_rules
+    from cep.dsl import Reading, raise_errors, read_rules
 
-        rule_set, doubts = parse_rules(rules, name)
+    if isinstance(rules, str):
         text: str | None = rules
+        reading = read_rules(rules, name)
     else:
-        rule_set, doubts, text = _rule_set(rules), [], None
-        doubts += _validate(rule_set, name)
-    if not rule_set.patterns:
+        text, rule_set = None, _rule_set(rules)
+        reading = Reading(rule_set, _validate(rule_set, name))
+    if not reading.rules.patterns and not reading.has_errors:
         raise RuleError([Problem("the rules have no pattern", hint="add one")], text, name)
-    patterns, problems = _with_streams(rule_set)
-    problems += _bind(patterns, rule_set.streams or _open_streams(patterns))[1]
-    _raise_errors(problems, text, name)
-    doubts += [problem for problem in problems if problem.warning]
-    return Rules(rule_set, patterns, tuple(doubts), text, name)
+    patterns, problems = _with_streams(reading.rules, reading.lost)
+    problems += _bind_what_was_read(reading, patterns)
+    raise_errors([*reading.problems, *problems], text, name)
+    doubts = (*reading.problems, *(problem for problem in problems if problem.warning))
+    return Rules(reading.rules, patterns, doubts, text, name)
+
+
+def _bind_what_was_read(reading: Reading, patterns: Sequence[Pattern]) -> list[Problem]:
+    """Problems of names and types. What could not be read causes none: its streams are open."""
+    declared = {stream.name: stream for stream in reading.rules.streams}
+    unknown = [stream for stream in _open_streams(patterns) if stream.name not in declared]
+    if declared:
+        unknown = [s for s in unknown if not s.name or s.name in reading.lost]
+    streams = (*declared.values(), *unknown)
+    problems = []
+    for pattern in patterns:
+        problems += [
+            problem
+            for problem in _bind((pattern,), streams)[1]
+            if problem.span == pattern.span or not reading.is_follow_up(problem)
+        ]
+    return problems
 
 
 def _rule_set(rules: Built | RuleSet | Iterable[Built]) -> RuleSet:
@@ -101,10 +119,13 @@ def _raise_errors(problems: Iterable[Problem], text: str | None, name: str) -> N
         raise RuleError(errors, text, name)
 
 
-def _with_streams(rules: RuleSet) -> tuple[tuple[Pattern, ...], list[Problem]]:
+def _with_streams(
+    rules: RuleSet, lost: frozenset[str]
+) -> tuple[tuple[Pattern, ...], list[Problem]]:
     """Patterns without `from` read the only stream that the rules name, where there is just one."""
     named = [stream.name for stream in rules.streams]
-    named += [name for pattern in rules.patterns for name in pattern.streams]
+    read = [name for pattern in rules.patterns for name in pattern.streams]
+    named += [name for name in read if not rules.streams or name in lost]
     names = tuple(dict.fromkeys(named))
     if not names:
         return rules.patterns, []
@@ -114,7 +135,9 @@ def _with_streams(rules: RuleSet) -> tuple[tuple[Pattern, ...], list[Problem]]:
             message = f"pattern {pattern.name!r} does not say which stream it reads"
             hint = f"write `from` and one or more of: {', '.join(names)}"
             problems.append(Problem(message, pattern.span, hint))
-        patterns.append(pattern if pattern.streams else replace(pattern, streams=names[:1]))
+            patterns.append(pattern)
+        else:
+            patterns.append(pattern if pattern.streams else replace(pattern, streams=names))
     return tuple(patterns), problems
 
 

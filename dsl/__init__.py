@@ -3,6 +3,19 @@
 assert __name__ == "cep.dsl", "a second import name means a second copy of every class"
 
 from cep.dsl.parts import parse_duration, parse_expression, parse_select  # noqa: E402 - see above
-from cep.dsl.rules import parse_rules  # noqa: E402 - not under a second name
+from cep.dsl.rules import (  # noqa: E402 - not under a second name
+    Reading,
+    parse_rules,
+    raise_errors,
+    read_rules,
+)
 
-__all__ = ["parse_duration", "parse_expression", "parse_rules", "parse_select"]
+__all__ = [
+    "Reading",
+    "parse_duration",
+    "parse_expression",
+    "parse_rules",
+    "parse_select",
+    "raise_errors",
+    "read_rules",
+]

@@ -32,6 +32,7 @@ class Example:
 STEPS = (
     *("a", "a+", "a+?", "a{2}", "(a)", "not a", "a+ consecutive", "a+ gap 5 s", "permute(a)"),
     *("a+ until b", "a+ until (x)", "permute(a) consecutive", "a -> b", "a | b", "a b"),
+    *("a+ optional", "a+ greedy"),
 )
 OPERANDS = (
     *("x", "a.x", "5", "5.0", "'t'", "5 s", "f(x)", "(x)", "x + 1", "-x", "x * 2", "f()"),
@@ -147,12 +148,26 @@ SEQUENCES = (
     Example(
         "'{token}' is not written out",
         "repetitions are greedy; a '?' behind them makes them reluctant: a+?",
-        after_steps("greedy", "reluctant"),
+        after_steps("reluctant"),
     ),
     Example(
         "'{token}' after something that does not repeat",
         "write it after + * or {{...}}: a+ {token} ...",
-        in_pattern(("a until b", "a consecutive", "a combinations", "a gap 5 s", "(a b) until c")),
+        in_pattern(("a until b", "a consecutive", "a combinations", "a gap 5 s", "(a b) until c"))
+        + in_pattern(("a greedy", "(a b) greedy", "permute(a) greedy", "not a greedy")),
+    ),
+    Example(
+        "'{token}' stands behind a repetition only",
+        "write a? for one or none, (a b)? for a group, a{{2,4}} optional for two to four or none",
+        in_pattern(("a optional", "(a b) optional", "permute(a) optional", "not a optional"))
+        + in_pattern(("optional a", "a -> optional b", "a ->> optional b", "(optional a)"))
+        + in_pattern(("permute(a) consecutive optional", "permute(optional a)", "a | optional b")),
+    ),
+    Example(
+        "'{token}' behind a modifier",
+        "a '?' stands directly behind the repetition, in front of its modifiers: a+? consecutive",
+        in_pattern(f"{step} ?" for step in ("a+ consecutive", "a+ optional", "a+ greedy"))
+        + in_pattern(f"{step} ?" for step in ("a+ gap 5 s", "a+ until b", "a+ until (x)")),
     ),
     Example(
         "the condition after 'until' needs brackets",

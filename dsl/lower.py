@@ -195,6 +195,8 @@ class PatternLowering:
         if len(parts) == 2:
             stream = self._stream_of(parts[0])
             where = self._expression(branch(parts[1], 0))
+            if stream is None:
+                return definition  # whose fields the condition reads is not known
             return replace(definition, condition=where, stream=stream)
         if condition.data == "field" and name_of(token(condition, 0)) in self.streams:
             return replace(definition, stream=name_of(token(condition, 0)))

@@ -93,7 +93,10 @@ def keys_of(example: Example) -> list[Key]:
 # ---- misspelt keywords
 
 CLAUSES = ("within", "define", "unless", "after", "select", "on", "match", "from", "by")
-SUFFIXES = ("consecutive", "combinations", "gap", "until", "between", "where", "lateness")
+SUFFIXES = (
+    *("consecutive", "combinations", "optional", "greedy", "gap", "until", "between", "where"),
+    "lateness",
+)
 
 
 def _misspelt(parser: InteractiveParser, token: Token, before: Token | None) -> Problem | None:

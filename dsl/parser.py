@@ -81,8 +81,10 @@ Explain = Callable[[InteractiveParser, Token, Token | None], Problem]
 """(parser before the token, the unexpected token, the token before it) -> what to say."""
 
 
-def parse_statements(text: str, problems: list[Problem], explain: Explain) -> Iterator[Branch]:
-    """The tree of each statement that could be parsed; the others add to `problems`.
+def parse_statements(
+    text: str, problems: list[Problem], explain: Explain
+) -> Iterator[tuple[Statement, Branch | None]]:
+    """Each statement with its tree; one that cannot be parsed has none and adds to `problems`.
 
     `problems` are errors only; at PROBLEMS_MAX of them reading stops.
     """
@@ -94,10 +96,9 @@ def parse_statements(text: str, problems: list[Problem], explain: Explain) -> It
             hint = "this version reads stream and pattern statements"
             message = f"{first.lower()} statements are not supported yet"
             problems.append(Problem(message, span_of(first), hint))
+            yield statement, None
         else:
-            tree = parse_statement(statement, problems, explain)
-            if tree is not None:
-                yield tree
+            yield statement, parse_statement(statement, problems, explain)
 
 
 def parse_statement(

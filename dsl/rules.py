@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
 from cep.dsl.check import check_depth, check_rules
-from cep.dsl.lexer import LENGTH_MAX, PROBLEMS_MAX
+from cep.dsl.lexer import LENGTH_MAX, PROBLEMS_MAX, Statement, span_of
 from cep.dsl.lower import PatternLowering, lower_stream
 from cep.dsl.messages import explain
 from cep.dsl.parser import parse_statements
+from cep.dsl.values import Branch, name_of
 from cep.engine.errors import Problem, RuleError
 from cep.engine.pattern import Pattern, RuleSet, Stream
-from cep.engine.validation import validate_pattern
+from cep.engine.validation import size_problems, validate_pattern
 
 
 def parse_rules(text: str, name: str = "<rules>") -> tuple[RuleSet, list[Problem]]:
@@ -25,42 +29,103 @@ def parse_rules(text: str, name: str = "<rules>") -> tuple[RuleSet, list[Problem
     >>> warnings[0].message
     "variable 'b' has no definition: it takes any event"
     """
+    reading = read_rules(text, name)
+    raise_errors(reading.problems, text, name)
+    return reading.rules, reading.problems
+
+
+@dataclass(slots=True)
+class Reading:
+    """What could be read of a rule file, for checks that go on after a mistake.
+
+    `rules`: the statements that have a meaning, wrong in part as they may be. A stream statement
+    that could not be parsed is an open stream of its name. `problems`: mistakes and warnings in
+    order of place. `lost`: the names in statements that could not be parsed: nothing is known of
+    what they stand for. `unclear`: the mistakes in whose place something was made up.
+    """
+
+    rules: RuleSet
+    problems: list[Problem]
+    lost: frozenset[str] = frozenset()
+    unclear: tuple[Problem, ...] = ()
+
+    @property
+    def has_errors(self) -> bool:
+        return any(not problem.warning for problem in self.problems)
+
+    def is_follow_up(self, problem: Problem) -> bool:
+        """Whether a problem found later lies where another was found: it may come from that one."""
+        return any(_overlap(problem, other) for other in self.unclear)
+
+
+def read_rules(text: str, name: str = "<rules>") -> Reading:
+    """`parse_rules` that does not raise for mistakes, but for a text that is too long to read."""
     if len(text) > LENGTH_MAX:
         message = f"the rules are {len(text):,} characters long; at most {LENGTH_MAX:,} are read"
         raise RuleError([Problem(message, hint="cut the file into several")], name=name)
-    problems: list[Problem] = []
-    rules = _lower(text, problems)
-    problems += check_rules(rules)
-    problems.sort(key=_place)
-    errors = [problem for problem in problems if not problem.warning]
+    syntax: list[Problem] = []
+    reader = _Reader()
+    for statement, tree in parse_statements(text, syntax, explain):
+        reader.add(statement, tree)
+    rules = RuleSet(tuple(reader.streams), tuple(reader.patterns))
+    unclear = tuple(problem for problem in reader.problems if not problem.warning)
+    problems = [*reader.problems, *check_rules(rules), *syntax]
+    return Reading(rules, sorted(problems, key=_place), frozenset(reader.lost), unclear)
+
+
+def raise_errors(problems: Iterable[Problem], text: str | None, name: str) -> None:
+    """Raise RuleError where there are mistakes, with the first hundred in order of place."""
+    errors = sorted((problem for problem in problems if not problem.warning), key=_place)
     if errors:
         raise RuleError(_at_most(errors), text, name)
-    return rules, problems
 
 
-def _lower(text: str, problems: list[Problem]) -> RuleSet:
-    streams: list[Stream] = []
-    patterns: list[Pattern] = []
-    errors: list[Problem] = []  # of lexing and syntax
-    for tree in parse_statements(text, errors, explain):
-        too_deep = check_depth(tree)
-        if too_deep is not None:
-            problems.append(too_deep)
+@dataclass(slots=True)
+class _Reader:
+    """The statements read so far; `problems` are those of lowering and validation."""
+
+    streams: list[Stream] = field(default_factory=list)
+    patterns: list[Pattern] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
+
+    def add(self, statement: Statement, tree: Branch | None) -> None:
+        if tree is None:
+            self._lose(statement)
+        elif (too_deep := check_depth(tree)) is not None:
+            self.problems.append(too_deep)
         elif tree.data == "stream":
-            streams.append(lower_stream(tree, problems))
+            self.streams.append(lower_stream(tree, self.problems))
         else:
-            patterns.append(_pattern(PatternLowering(tree, problems).lower(), problems))
-    problems += errors
-    return RuleSet(tuple(streams), tuple(patterns))
+            self._add_pattern(PatternLowering(tree, self.problems).lower())
+
+    def _add_pattern(self, pattern: Pattern) -> None:
+        self.problems += validate_pattern(pattern)
+        if not size_problems(pattern):
+            self.patterns.append(pattern)
+
+    def _lose(self, statement: Statement) -> None:
+        tokens = statement.tokens
+        first, words = tokens[0].lower(), [token.lower() for token in tokens[1:]]
+        if first == "stream" and len(tokens) > 1 and tokens[1].type in NAMES:
+            self.streams.append(Stream(name_of(tokens[1]), span=span_of(tokens[1])))
+        if first != "pattern" or "stream" in words:
+            self.lost.update(name_of(token) for token in tokens if token.type in NAMES)
 
 
-def _pattern(pattern: Pattern, problems: list[Problem]) -> Pattern:
-    problems += validate_pattern(pattern)
-    return pattern
+NAMES = ("WORD", "QUOTED")
 
 
 def _place(problem: Problem) -> tuple[int, int]:
     return (problem.span.line, problem.span.column) if problem.span else (0, 0)
+
+
+def _overlap(one: Problem, other: Problem) -> bool:
+    if one.span is None or other.span is None:
+        return False
+    end = (one.span.end_line, one.span.end_column)
+    other_end = (other.span.end_line, other.span.end_column)
+    return _place(one) < other_end and _place(other) < end
 
 
 def _at_most(errors: list[Problem]) -> list[Problem]:

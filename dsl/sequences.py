@@ -12,9 +12,8 @@ from cep.dsl.values import Branch, duration_us, integer_of, name_of, span_at
 from cep.engine.errors import Problem
 from cep.engine.expression import Expression
 from cep.engine.functions import closest
-from cep.engine.normalise import normalise_quantifier, normalise_steps
+from cep.engine.normalise import normalise_steps
 from cep.engine.pattern import (
-    ONE,
     Alternation,
     Contiguity,
     Definition,
@@ -33,7 +32,11 @@ LINKS = {
     "followed_by_any": Contiguity.ANY,
 }
 ORDERS = {"CONSECUTIVE": Contiguity.STRICT, "COMBINATIONS": Contiguity.ANY}
+MODIFIERS = {"until_name": "until", "until_condition": "until"}
+"""Rules of the grammar -> the kind of modifier; each kind stands behind a repetition once."""
+
 REPETITIONS_MAX = 1_000_000
+UNCLEAR = Quantifier(1, 2)  # stands for an amount that makes no sense; fits every modifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,12 @@ class SequenceLowering:
             element = self._negate(element, parts[0])
         if len(parts) == 1:
             return Step(element)
-        quantifier, until = self._quantifier(parts[1]), None
-        for modifier in parts[2:]:
+        quantifier, modifiers = self._quantifier(parts[1]), self._modifiers(parts[2:])
+        until = None
+        for modifier in modifiers.values():
             quantifier, until = self._modify(quantifier, until, modifier)
+        if quantifier.inner is Contiguity.ANY and "greedy" not in modifiers:
+            quantifier = replace(quantifier, greedy=False)
         return Step(element, quantifier=quantifier, until=until)
 
     def _element(self, tree: Branch) -> Element:
@@ -105,11 +111,11 @@ class SequenceLowering:
         low, high = self._bounds(amount)
         if high is not None and (high < 1 or high < low):
             self._bad_bounds(low, high, amount)
-            return ONE
+            return UNCLEAR
         if max(low, high or 0) > REPETITIONS_MAX:
             message = f"more than {REPETITIONS_MAX:,} repetitions"
             self.problems.append(Problem(message, span_at(amount)))
-            return ONE
+            return UNCLEAR
         return Quantifier(max(low, 1), high, optional=low == 0, greedy=greedy)
 
     def _bad_bounds(self, low: int, high: int, tree: Branch) -> None:
@@ -137,17 +143,39 @@ class SequenceLowering:
                 return 0, numbers[0]
         return numbers[0], numbers[1]
 
+    def _modifiers(self, trees: list[Branch]) -> dict[str, Branch]:
+        """What stands behind a repetition, by kind; a second of one kind is a problem."""
+        found: dict[str, Branch] = {}
+        for tree in trees:
+            kind = MODIFIERS.get(tree.data, tree.data)
+            if kind in found:
+                first, second = _word(found[kind]), _word(tree)
+                message, hint = f"a second '{second}'", "write it once"
+                if first != second:
+                    message, hint = f"both '{first}' and '{second}'", "leave one of them out"
+                self.problems.append(Problem(message, span_at(tree), hint))
+            found.setdefault(kind, tree)
+        return found
+
     def _modify(
         self, quantifier: Quantifier, until: Expression | None, tree: Branch
     ) -> tuple[Quantifier, Expression | None]:
-        if not quantifier.repeats:
+        word = _word(tree)
+        if not quantifier.repeats and word != "greedy":
             hint = "write it after + * or {...}"
-            word = {"until_name": "until", "until_condition": "until"}.get(tree.data, tree.data)
-            word = str(tree.children[0]) if word == "ordered" else word
-            message = f"'{word.lower()}' after something that does not repeat"
+            if word == "optional":
+                hint = "'?' says it already: leave it out"
+            message = f"'{word}' after something that does not repeat"
             self.problems.append(Problem(message, span_at(tree), hint))
             return quantifier, until
         match tree.data:
+            case "optional":
+                quantifier = replace(quantifier, optional=True)
+            case "greedy" if not quantifier.greedy:
+                hint = "a '?' behind a repetition makes it reluctant: leave one of them out"
+                self.problems.append(Problem("both '?' and 'greedy'", span_at(tree), hint))
+            case "greedy":
+                pass  # what a repetition is anyway, but for one in all combinations
             case "ordered":
                 quantifier = replace(quantifier, inner=ORDERS[token(tree, 0).type])
             case "gap":
@@ -157,7 +185,7 @@ class SequenceLowering:
                 until = self._until_name(token(tree, 0))
             case _:
                 until = self.expressions.expression(branch(tree, 0))
-        return normalise_quantifier(quantifier), until
+        return quantifier, until
 
     def _until_name(self, name: Token) -> Expression | None:
         self.untils.add(name_of(name))
@@ -173,3 +201,9 @@ class SequenceLowering:
             self.problems.append(Problem(message, span_of(name), "write until (condition)"))
             return None
         return definition.condition
+
+
+def _word(modifier: Branch) -> str:
+    """The word by which a modifier is written."""
+    kind = MODIFIERS.get(modifier.data, modifier.data)
+    return str(modifier.children[0]).lower() if kind == "ordered" else kind

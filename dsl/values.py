@@ -156,7 +156,7 @@ def type_of(token: Token, problems: list[Problem]) -> DataType:
         return TYPES[word]
     hint = closest(word, list(TYPES)) or "types are text, int, float, boolean, timestamp, duration"
     problems.append(Problem(f"unknown type {name_of(token)!r}", span_of(token), hint))
-    return DataType.TEXT
+    return DataType.NULL  # fits anywhere
 
 
 def span_at(tree: Branch) -> Span:

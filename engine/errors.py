@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of rule text: 1-based line and column of its first character and just past its last."""
+    """A stretch of rule text: 1-based line and column of its first character and past its last."""
 
     line: int
     column: int
@@ -51,7 +51,7 @@ class RuleError(CepError):
 
 
 class DataError(CepError):
-    """Input data that the rules cannot be run on: a missing column, a wrong type, an unreadable file."""
+    """Data that rules cannot be run on: a missing column, a wrong type, an unreadable file."""
 
 
 def render_problem(problem: Problem, source: str | None, name: str) -> str:

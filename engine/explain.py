@@ -1,4 +1,4 @@
-"""Bound patterns -> what a person can read about how they run: automata, and what is computed where."""
+"""Bound patterns -> how they run, for people to read: automata, and what is computed where."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cep.engine.automaton import Action
 from cep.engine.expression import Expression
 from cep.engine.interning import TextCodes
-from cep.engine.nfa import Action, build_nfa
+from cep.engine.nfa import build_nfa
 from cep.engine.pattern import Pattern, Stream
 from cep.engine.printer import print_expression, print_pattern
 from cep.engine.program import RegisterSpec, split_condition
@@ -24,7 +25,10 @@ from cep.engine.tables import (
 
 @dataclass(frozen=True, slots=True)
 class GraphNode:
-    """A state of an automaton. `kind`: start, state, pending (a match at its deadline), match or killed."""
+    """A state of an automaton.
+
+    `kind`: start, state, pending (a match at its deadline), match or killed.
+    """
 
     name: str
     kind: str
@@ -154,12 +158,9 @@ def _graph(flat: FlatNfa) -> Graph:
             action = "take" if edge.action is Action.TAKE else "ignore"
             target = "match" if edge.target is None else names[edge.target]
             guard = guard_text(flat.nfa, edge.guard)
-            edges.append(
-                GraphEdge(source, target, action, guard, edge.variable, bool(edge.finals))
-            )
+            edges.append(GraphEdge(source, target, action, guard, edge.variable, bool(edge.finals)))
         edges += [
-            GraphEdge(source, "killed", "kill", guard_text(flat.nfa, guard))
-            for guard in item.kills
+            GraphEdge(source, "killed", "kill", guard_text(flat.nfa, guard)) for guard in item.kills
         ]
     nodes.append(GraphNode("match", "match"))
     if any(item.kills for item in flat.states):

@@ -2,8 +2,8 @@
 
 An expression is a tree of frozen dataclasses. It is built untyped (by the parser or in Python) and
 *bound* to the schemas of its streams by `engine.binding`, which returns the same tree with every
-node's `type` filled in, or problems. Equality ignores `span` and `type`: two conditions that say the
-same are the same, whoever wrote them, and are evaluated once.
+node's `type` filled in, or problems. Equality ignores `span` and `type`: two conditions that say
+the same are the same, whoever wrote them, and are evaluated once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
+from typing import Any
 
 from cep.engine.errors import Span
 
@@ -187,10 +188,10 @@ def rebuild(expression: Expression, change: Callable[[Expression], Expression]) 
             return tuple(visit(item) for item in value)
         return value
 
-    return replace(
-        expression,
-        **{m.name: visit(getattr(expression, m.name)) for m in fields(expression)},
-    )
+    changed: dict[str, Any] = {
+        m.name: visit(getattr(expression, m.name)) for m in fields(expression)
+    }
+    return replace(expression, **changed)
 
 
 def conjuncts(expression: Expression) -> list[Expression]:

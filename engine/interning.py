@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,7 @@ class TextCodes:
     def text(self, code: int) -> str:
         return self._texts[code]
 
-    def encode(self, values: pa.Array) -> Int64s:
+    def encode(self, values: Any) -> Int64s:
         """Codes of a string or dictionary array, shape (n,); 0 where it is NULL."""
         if not pa.types.is_dictionary(values.type):
             values = values.dictionary_encode()
@@ -45,10 +46,11 @@ class TextCodes:
             indices = pc.fill_null(indices, 0)
         if len(own) == 0:
             return np.zeros(len(values), np.int64)
-        return own[indices.to_numpy(zero_copy_only=False)]
+        codes: Int64s = own[indices.to_numpy(zero_copy_only=False)]
+        return codes
 
     def rank(self) -> Int64s:
-        """Place of each code in the order of all texts by code point; O(n log n) when texts came."""
+        """Place of each code in the order of texts by code point; O(n log n) after new texts."""
         if len(self._rank) != len(self._texts):
             order = np.array(sorted(range(len(self._texts)), key=self._texts.__getitem__), np.int64)
             self._rank = np.empty(len(order), np.int64)

@@ -1,26 +1,16 @@
-"""Pattern algebra -> NFA: states with take, ignore and proceed edges, one function per operator.
+"""Pattern algebra -> NFA, one function per operator.
 
-The automaton is built from the last step to the first, each part handed the state that follows it
-(its *sink*). Edges carry guards: conditions of the pattern that must hold, and others that must not,
-for the event under test.
-
-    take      the event is captured; the run moves on
-    ignore    the event is skipped; the run stays, or moves to a state that waits
-    proceed   no event is consumed: the target's edges are tried on the same event
-    kill      the run dies (a negated variable met its event)
-
-The construction follows NFA^b of SASE+ (Agrawal, Diao, Gyllstrom, Immerman, "Efficient Pattern
-Matching over Event Streams", SIGMOD 2008, section 4) with the operators of Apache Flink CEP, whose
-behaviour the conformance cases pin down.
+The automaton is built from the last step to the first, each part handed the state that follows
+it (its *sink*). The construction follows NFA^b of SASE+ (Agrawal, Diao, Gyllstrom, Immerman,
+"Efficient Pattern Matching over Event Streams", SIGMOD 2008, section 4) with the operators of
+Apache Flink CEP, whose behaviour the conformance cases pin down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from dataclasses import dataclass, replace
 
-from cep.engine.expression import Expression
+from cep.engine.automaton import Action, Condition, Guard, Nfa, State
 from cep.engine.pattern import (
     Alternation,
     Contiguity,
@@ -34,104 +24,6 @@ from cep.engine.pattern import (
     WithinScope,
     variables,
 )
-
-
-class Action(IntEnum):
-    TAKE = 0
-    IGNORE = 1
-    PROCEED = 2
-    KILL = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What a guard tests: an event of `stream` (None: any) for which `expression` is true."""
-
-    stream: str | None
-    expression: Expression | None
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """A conjunction over condition numbers: all of `require` hold, none of `forbid` does."""
-
-    require: frozenset[int] = frozenset()
-    forbid: frozenset[int] = frozenset()
-
-    def __and__(self, other: Guard) -> Guard:
-        return Guard(self.require | other.require, self.forbid | other.forbid)
-
-    @property
-    def possible(self) -> bool:
-        return not self.require & self.forbid
-
-    def implies(self, other: Guard) -> bool:
-        return other.require <= self.require and other.forbid <= self.forbid
-
-    def negations(self) -> Iterator[Guard]:
-        """Guards that exclude each other and together say that this one does not hold."""
-        passed = Guard()
-        for number in sorted(self.require):
-            yield passed & Guard(forbid=frozenset({number}))
-            passed &= Guard(require=frozenset({number}))
-        for number in sorted(self.forbid):
-            yield passed & Guard(require=frozenset({number}))
-            passed &= Guard(forbid=frozenset({number}))
-
-
-ALWAYS = Guard()
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """`variable`: what a take edge captures for, or whose negation a kill edge stands for."""
-
-    action: Action
-    guard: Guard
-    target: State
-    variable: str | None = None
-
-
-@dataclass(slots=True, eq=False)
-class State:
-    """`window_us`: a run that rests here dies this long after the event it took last (0: never).
-
-    `pending`: the run is complete once its time is up (a negation that ends the pattern).
-    """
-
-    name: str
-    window_us: int = 0
-    pending: bool = False
-    final: bool = False
-    edges: list[Edge] = field(default_factory=list, repr=False)
-
-    def add(
-        self, action: Action, target: State, guard: Guard = ALWAYS, variable: str | None = None
-    ) -> None:
-        if guard.possible:
-            self.edges.append(Edge(action, guard, target, variable))
-
-
-@dataclass(frozen=True, slots=True)
-class Nfa:
-    """The automaton of a pattern. A virtual run always waits in `start`, which ignores nothing."""
-
-    pattern: Pattern
-    conditions: tuple[Condition, ...]
-    variables: tuple[str, ...]
-    start: State
-    final: State
-    unless: int | None
-
-    def states(self) -> list[State]:
-        """Every state that can be reached from the start, in order of discovery."""
-        found, queue = {self.start: None}, [self.start]
-        for state in queue:
-            for edge in state.edges:
-                if edge.target not in found:
-                    found[edge.target] = None
-                    queue.append(edge.target)
-        return list(found)
 
 
 def build_nfa(pattern: Pattern) -> Nfa:
@@ -178,7 +70,7 @@ class _Place:
         return frozenset() if self.enclosing is None else self.enclosing.closed
 
     def entry(self) -> Contiguity:
-        """How the step's first event follows the one before; a pattern's first waits for nothing."""
+        """How the step's first event follows the one before; a pattern's waits for nothing."""
         if self.index > 0:
             return self.step.contiguity
         return Contiguity.STRICT if self.enclosing is None else self.enclosing.entry
@@ -319,7 +211,7 @@ class _Builder:
     def without_kills(self, state: State, fulfilled: set[str], copies: dict[State, State]) -> State:
         if state in copies or state.final:
             return copies.get(state, state)
-        copy = copies[state] = State(state.name, pending=state.pending)
+        copy = copies[state] = State(state.name, state.window_us, state.pending)
         for edge in state.edges:
             if edge.action is Action.KILL and edge.variable in fulfilled:
                 continue
@@ -352,10 +244,10 @@ class _Builder:
         take = self.takes(name, place.closed | until)
         state = self.state(name)
         if place.step.quantifier.greedy:
-            self.proceed_greedily(state, sink, until)
+            self.proceed_greedily(place, state, sink)
             self.forbid(sink, self.takes(name, place.closed))
         else:
-            state.add(Action.PROCEED, sink)
+            state.add(Action.PROCEED, sink, Guard(forbid=place.closed))
         state.add(Action.TAKE, state, take, name)
         self.add_kill_of_following(place, state)
         ignore = self.ignore(place.inner(), self.heads_of(place.step.element), place.closed | until)
@@ -370,13 +262,14 @@ class _Builder:
     def compound_loop(self, place: _Place, sink: State) -> State:
         if place.step.quantifier.greedy:
             self.forbid_heads(place, sink)
-        again = self.state("again")
+        again, begin = self.state("again"), self.state("again")
+        again.add(Action.PROCEED, begin)
         if isinstance(place.step.element, Group):
             entry = self.element(place, again, None, place.inner(), first=False)
-            entry.add(Action.PROCEED, sink)
+            entry.add(Action.PROCEED, sink, Guard(forbid=place.closed))
         else:
             entry = self.element(place, again, sink, place.inner(), first=False)
-        again.add(Action.PROCEED, entry)
+        begin.add(Action.PROCEED, entry)
         return entry
 
     def times(self, place: _Place, sink: State, proceed: State, low: int, high: int) -> State:
@@ -428,11 +321,12 @@ class _Builder:
         if until:
             self.unguarded[sink] = self.copy(sink)
 
-    def proceed_greedily(self, state: State, sink: State, until: frozenset[int]) -> None:
+    def proceed_greedily(self, place: _Place, state: State, sink: State) -> None:
+        until = self.until(place.step)
         if until:
             self.keep_unguarded(sink, until)
-            state.add(Action.PROCEED, self.unguarded[sink], Guard(until))
-        state.add(Action.PROCEED, sink, Guard(forbid=until))
+            state.add(Action.PROCEED, self.unguarded[sink], Guard(until, place.closed))
+        state.add(Action.PROCEED, sink, Guard(forbid=place.closed | until))
 
     def reserved(self, place: _Place, sink: State) -> State:
         """A copy of the sink that leaves to a greedy optional step what that step could take."""
@@ -445,7 +339,7 @@ class _Builder:
     def copy(self, state: State) -> State:
         if state.final:
             return state
-        copy = State(state.name, pending=state.pending)
+        copy = State(state.name, state.window_us, state.pending)
         for edge in state.edges:
             copy.edges.append(replace(edge, target=copy if edge.target is state else edge.target))
         return copy
@@ -474,7 +368,7 @@ class _Builder:
         first: bool,
         window_us: int | None = None,
     ) -> State:
-        """One occurrence of the step's element; `proceed` is where a run goes that leaves it out."""
+        """One occurrence of the step's element; `proceed`: where a run goes that leaves it out."""
         match place.step.element:
             case Variable(name):
                 return self.variable(place, name, sink, proceed, contiguity, first, window_us)
@@ -506,10 +400,10 @@ class _Builder:
         if proceed is not None:
             unguarded = self.unguarded.get(proceed)
             if place.step.quantifier.greedy and until and unguarded is not None:
-                state.add(Action.PROCEED, unguarded, Guard(until))
-                state.add(Action.PROCEED, proceed, Guard(forbid=until))
+                state.add(Action.PROCEED, unguarded, Guard(until, place.closed))
+                state.add(Action.PROCEED, proceed, Guard(forbid=place.closed | until))
             else:
-                state.add(Action.PROCEED, proceed)
+                state.add(Action.PROCEED, proceed, Guard(forbid=place.closed))
         closed = place.closed if first else place.closed | until
         ignore = self.ignore(contiguity, frozenset({self.condition_of(name)}), closed)
         if ignore is None:
@@ -543,7 +437,7 @@ class _Builder:
         if window_us:
             entry.window_us = min(window_us, entry.window_us or window_us)
         if proceed is not None:
-            entry.add(Action.PROCEED, proceed)
+            entry.add(Action.PROCEED, proceed, Guard(forbid=place.closed))
         return entry
 
     def choice(
@@ -568,6 +462,9 @@ class _Builder:
             entries.append(self.without_waiting(entry, target, {}))
         state = self.state("one of", window_us)
         waiting = state if proceed is None else self.state("one of")
+        if proceed is not None:
+            # First in, last tried: taking comes before leaving.
+            state.add(Action.PROCEED, proceed, Guard(forbid=place.closed))
         for entry in reversed(entries):  # proceed edges are followed last in, first out
             state.add(Action.PROCEED, entry)
             if waiting is not state:
@@ -576,15 +473,13 @@ class _Builder:
         ignore = self.ignore(contiguity, heads, closed)
         if ignore is not None:
             state.add(Action.IGNORE, waiting, ignore)
-        if proceed is not None:
-            state.add(Action.PROCEED, proceed)
-            if ignore is not None:
+            if waiting is not state:
                 waiting.add(Action.IGNORE, waiting, ignore)
                 self.add_kills(place, waiting)
         return state
 
     def without_waiting(self, state: State, sink: State, copies: dict[State, State]) -> State:
-        """The entry of a branch for which the choice waits: also where optional parts are left out."""
+        """The entry of a branch for which the choice waits, past its optional parts as well."""
         if state is sink or state in copies:
             return copies.get(state, state)
         copy = copies[state] = State(state.name, state.window_us, state.pending)
@@ -605,11 +500,7 @@ class _Builder:
         contiguity: Contiguity,
         window_us: int | None,
     ) -> State:
-        """All orders at once: a state for each set of elements that are still to come.
-
-        What is optional among them is so for the set: once only optional ones are left, the run may
-        go on without them.
-        """
+        """All orders at once: a state for each set of elements that are still to come."""
         elements = permutation.elements
         rest: dict[frozenset[int], State] = {frozenset(): sink}
 
@@ -624,26 +515,9 @@ class _Builder:
             link: Contiguity,
             bound_us: int | None,
         ) -> State:
-            branches = [
-                ((_required(elements[i]),), waiting_for(missing - {i})) for i in sorted(missing)
+            branches: list[tuple[tuple[Step, ...], State]] = [
+                ((elements[i],), waiting_for(missing - {i})) for i in sorted(missing)
             ]
-            if all(elements[i].quantifier.optional for i in missing):
-                skip = self.behind(place, [elements[i] for i in sorted(missing)], skip or sink)
             return self.choice(place, branches, skip, link, bound_us)
 
         return enter(frozenset(range(len(elements))), proceed, contiguity, window_us)
-
-    def behind(self, place: _Place, left: list[Step], sink: State) -> State:
-        """The sink for a run that leaves out what greedy optional elements could still take."""
-        greedy = [step for step in left if step.quantifier.greedy]
-        if not greedy or sink.final:
-            return sink
-        copy = self.copy(sink)
-        for step in greedy:
-            for head in sorted(self.heads_of(step.element)):
-                self.forbid(copy, Guard(frozenset({head}), place.closed))
-        return copy
-
-
-def _required(step: Step) -> Step:
-    return replace(step, quantifier=replace(step.quantifier, optional=False))

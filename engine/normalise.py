@@ -20,16 +20,11 @@ from cep.engine.pattern import (
 
 
 def normalise_quantifier(quantifier: Quantifier) -> Quantifier:
-    """Reset what has no effect: greediness of a fixed count, `inner` and `gap_us` of a single one.
-
-    A repetition in all combinations is never greedy: an event it could take is always offered on.
-    """
+    """Reset what has no effect: greed of a fixed count, `inner` and `gap_us` of a single one."""
     if quantifier.is_one:
         return ONE
     if not quantifier.repeats:
         quantifier = replace(quantifier, inner=Contiguity.RELAXED, gap_us=None)
-    if quantifier.inner is Contiguity.ANY:
-        return replace(quantifier, greedy=False)
     if is_exact(quantifier):
         return replace(quantifier, greedy=True)
     return quantifier
@@ -50,17 +45,24 @@ def normalise_steps(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     first, *rest = steps
     done = [normalise_step(replace(first, contiguity=Contiguity.STRICT))]
     done += [normalise_step(step) for step in rest]
-    if len(done) == 1 and isinstance(done[0].element, Group) and _plain(done[0]):
-        return done[0].element.steps
+    only = done[0] if len(done) == 1 and done[0].within_us is None else None
+    if only is not None and isinstance(only.element, Group) and _is_bare(only):
+        return only.element.steps
     return tuple(done)
 
 
-def _plain(step: Step) -> bool:
-    return step.quantifier.is_one and step.within_us is None and step.until is None
+def _is_bare(step: Step) -> bool:
+    return step.quantifier.is_one and step.until is None
 
 
 def normalise_step(step: Step) -> Step:
-    """One step in canonical form; a group around one step is that step where that is equal."""
+    """One step in canonical form; a group that occurs once around one step is that step.
+
+    A group with a quantifier stays one, also around a single step: `(a{2,4})?` may be left out as a
+    whole, `a{2,4} optional` is a repetition of which there may be none, and they are not the same
+    where a negation stands before them; `(a)+` repeats by the contiguity of the group. The brackets
+    around `a | b` are its own, no group.
+    """
     quantifier = normalise_quantifier(step.quantifier)
     step = replace(step, element=_normalise_element(step.element), quantifier=quantifier)
     if isinstance(step.element, Group) and len(step.element.steps) == 1:
@@ -69,26 +71,15 @@ def normalise_step(step: Step) -> Step:
 
 
 def _unwrap(outer: Step, inner: Step) -> Step:
-    """`(a{2})` is `a{2}`, `(a)+` is `a+`, and `(a{2,4})?` is `a{2,4}` made optional."""
-    around, within = outer.quantifier, inner.quantifier
+    """`(a{2})` is `a{2}` and `((a | b))+` is `(a | b)+`; the link is that of the brackets."""
     if inner.within_us is not None and outer.within_us is not None:
         return outer
-    if within.is_one and inner.until is None:
-        merged, until = around, outer.until
-    elif around.is_one and outer.until is None:
-        merged, until = within, inner.until
-    elif _only_optional(around) and not within.optional and outer.until is None:
-        greedy = around.greedy if is_exact(within) else within.greedy
-        merged = normalise_quantifier(replace(within, optional=True, greedy=greedy))
-        until = inner.until
-    else:
-        return outer
     within_us = outer.within_us if outer.within_us is not None else inner.within_us
-    return Step(inner.element, outer.contiguity, merged, within_us, until)
-
-
-def _only_optional(quantifier: Quantifier) -> bool:
-    return quantifier.optional and not quantifier.repeats
+    if outer.quantifier.is_one and outer.until is None:
+        return replace(inner, contiguity=outer.contiguity, within_us=within_us)
+    if isinstance(inner.element, Alternation) and _is_bare(inner):
+        return replace(outer, element=inner.element, within_us=within_us)
+    return outer
 
 
 def _normalise_element(element: Element) -> Element:

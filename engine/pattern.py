@@ -166,8 +166,8 @@ class Output:
 class Pattern:
     """A complete pattern.
 
-    `streams` and `key` may be empty: one unnamed stream, one sequence for all events. `within_us` is
-    exclusive: last - first < within. `unless` kills every open run of the key. `longest`: of the
+    `streams` and `key` may be empty: one unnamed stream, one sequence for all events. `within_us`
+    is exclusive: last - first < within. `unless` kills every open run of the key. `longest`: of the
     matches that begin at the same event only the last found is reported, once none of their runs is
     open any more. `timeout_select` None means that timed-out runs carry no columns of their own.
     """
@@ -230,7 +230,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """Everything one rule file says, in its order. The plan that a front end hands to the engine."""
+    """Everything one rule file says, in its order. The plan a front end hands to the engine."""
 
     streams: tuple[Stream, ...] = ()
     patterns: tuple[Pattern, ...] = ()

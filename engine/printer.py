@@ -25,6 +25,7 @@ from cep.engine.expression import (
     Literal,
     Unary,
 )
+from cep.engine.normalise import is_exact
 from cep.engine.pattern import (
     Alternation,
     Contiguity,
@@ -45,15 +46,16 @@ from cep.engine.pattern import (
 
 RESERVED = frozenset(
     {
-        *("after", "case", "combinations", "consecutive", "define", "false", "gap", "longest"),
-        *("next", "not", "null", "on", "permute", "select", "true", "unless", "until", "within"),
+        *("after", "case", "combinations", "consecutive", "define", "false", "gap", "greedy"),
+        *("longest", "next", "not", "null", "on", "optional", "permute", "select", "true"),
+        *("unless", "until", "within"),
     }
 )
 """Words that the language takes for something else where a name could stand."""
 
 NO_VARIABLES = RESERVED | {
-    *("aggregate", "and", "as", "by", "feature", "from", "greedy", "match", "or", "pattern"),
-    *("reluctant", "skip", "stream", "where"),
+    *("aggregate", "and", "as", "by", "feature", "from", "match", "or", "pattern", "reluctant"),
+    *("skip", "stream", "where"),
 }
 """Words that are no variables: a clause in the wrong place must not be read as a sequence."""
 
@@ -269,15 +271,16 @@ def _print_link(step: Step) -> str:
 
 def _print_step(step: Step) -> str:
     element, quantifier = _print_element(step), step.quantifier
-    text = element + _print_amount(quantifier) + ORDERS[quantifier.inner]
+    text = element + _print_amount(quantifier)
+    if quantifier.optional and quantifier.minimum > 1:
+        text += " optional"
+    if quantifier.inner is Contiguity.ANY and quantifier.greedy and not is_exact(quantifier):
+        text += " greedy"
+    text += ORDERS[quantifier.inner]
     if quantifier.gap_us is not None:
         text += f" gap {print_duration(quantifier.gap_us)}"
     if step.until is not None:
         text += f" until ({print_expression(step.until)})"
-    if quantifier.optional and quantifier.minimum > 1:
-        exact = quantifier.minimum == quantifier.maximum
-        lazy = exact and not quantifier.greedy and quantifier.inner is not Contiguity.ANY
-        return f"({text}){'??' if lazy else '?'}"
     return text
 
 
@@ -295,8 +298,7 @@ def _print_amount(quantifier: Quantifier) -> str:
             text = f"{{0,{high}}}"
         case _:
             text = f"{{{low}}}" if low == high else f"{{{low},{high}}}"
-    fixed = low == high and not skippable
-    plain = quantifier.greedy or fixed or quantifier.inner is Contiguity.ANY
+    plain = quantifier.greedy or is_exact(quantifier) or quantifier.inner is Contiguity.ANY
     return text if plain else f"{text}?"
 
 

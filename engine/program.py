@@ -28,6 +28,7 @@ from cep.engine.expression import (
     IsNull,
     Literal,
     Unary,
+    children,
     conjuncts,
     reads_captures,
     rebuild,
@@ -57,7 +58,7 @@ class Instruction:
 
 @dataclass(slots=True)
 class Machine:
-    """What the programs of one pattern share. Bit i of validity words belongs to input or register i."""
+    """What the programs of one pattern share. Bit i of a validity word is input or register i."""
 
     inputs: list[Expression] = field(default_factory=list)
     registers: list[RegisterSpec] = field(default_factory=list)
@@ -95,7 +96,7 @@ LIMIT = 63  # inputs and registers each have one validity bit in a word
 def split_condition(
     expression: Expression | None,
 ) -> tuple[Expression | None, Expression | None]:
-    """The conjuncts that read only the event under test, and the others; None where there are none."""
+    """The conjuncts that read only the event under test, and the others; None: there are none."""
     parts = [] if expression is None else conjuncts(expression)
     own = [part for part in parts if not reads_captures(part)]
     across = [part for part in parts if reads_captures(part)]
@@ -390,7 +391,7 @@ class _Compiler:
                 self.emit(op, to, to, to + 1, int(function == "greatest"))
 
     def hoist(self, node: Expression, to: int) -> None:
-        """Compute it where the event is captured: f(last(a.x)) is last(a.f(x)), and so for first."""
+        """Compute it where the event is captured: f(last(a.x)) is last(a.f(x)); first likewise."""
         leaves = [n for n in walk(node) if isinstance(n, Captured)]
         first = leaves[0]
         one_event = all(
@@ -448,6 +449,4 @@ def _outside_captures(node: Expression) -> list[Expression]:
     """The nodes of a tree that are not inside a capture's argument."""
     if isinstance(node, Captured):
         return []
-    found = [node]
-    rebuild(node, lambda child: (found.extend(_outside_captures(child)), child)[1])
-    return found
+    return [node, *(found for child in children(node) for found in _outside_captures(child))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,7 @@ class ErrorBatch:
     time_us: Int64s | None = None  # None: the time itself is what is missing
     pattern: str | None = None
     variable: str | None = None
-    values: pa.Array | None = None  # (e,) text: the value of each event that is to blame
+    values: pa.Array[Any] | None = None  # (e,) text: the value of each event that is to blame
 
     def __len__(self) -> int:
         return int(self.events.num_rows)

@@ -1,20 +1,20 @@
 """NFA -> flattened states -> the kernel's integer tables.
 
-Flattening follows proceed edges ahead of time: a flat state lists every take and ignore edge that an
-event can fire from it, with the guards met on the way joined. Both forms are kept: the readable one
-for people and tests, the integer one for the kernel.
+Flattening follows proceed edges ahead of time: a flat state lists every take and ignore edge that
+an event can fire from it, with the guards met on the way joined. Both forms are kept: the readable
+one for people and tests, the integer one for the kernel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from cep.engine.automaton import ALWAYS, Action, Edge, Guard, Nfa, State
 from cep.engine.errors import Problem, RuleError
 from cep.engine.kernels import layout
-from cep.engine.nfa import ALWAYS, Action, Edge, Guard, Nfa, State
 from cep.engine.pattern import (
     Alternation,
     Group,
@@ -25,6 +25,7 @@ from cep.engine.pattern import (
     WithinScope,
 )
 from cep.engine.program import (
+    Instruction,
     Machine,
     NotInKernelError,
     compile_program,
@@ -35,7 +36,7 @@ from cep.engine.program import (
 
 @dataclass(frozen=True, slots=True)
 class FlatEdge:
-    """`target` None: the pattern is complete. `finals`: guards under which it is complete as well."""
+    """`target` None: the pattern is complete; `finals`: guards under which it is so as well."""
 
     action: Action
     guard: Guard
@@ -213,35 +214,40 @@ def _build_programs(
     nfa: Nfa, code_of: Callable[[str], int]
 ) -> tuple[layout.Programs, Machine, int, int]:
     machine = Machine()
-    starts, code, across, problems, slots = [0], [], 0, [], 1
+    programs: list[list[Instruction]] = []
+    across, problems, slots = 0, [], 1
     for number, condition in enumerate(nfa.conditions):
         _, across_part = split_condition(condition.expression)
+        programs.append([])
         if across_part is not None:
             across |= 1 << number
             try:
                 program = compile_program(across_part, machine, code_of)
                 slots = max(slots, slots_needed(program) + 2)
-                code += [(i.op, i.to, i.a, i.b, i.c) for i in program]
+                programs[-1] = program
             except NotInKernelError as error:
                 problems.append(error.problem)
-        starts.append(len(code))
     if problems:
         raise RuleError(problems)
-    number_of = {name: i for i, name in enumerate(nfa.variables)}
+    return encode_programs(programs, machine, nfa.variables), machine, across, slots
+
+
+def encode_programs(
+    programs: Sequence[Sequence[Instruction]], machine: Machine, variables: Sequence[str]
+) -> layout.Programs:
+    """The integer form of one program per condition, and of the registers that they read."""
+    starts = np.cumsum([0, *map(len, programs)])
+    code = [(i.op, i.to, i.a, i.b, i.c) for program in programs for i in program]
+    number_of = {name: i for i, name in enumerate(variables)}
     registers = [
         (r.kind, -1 if r.variable is None else number_of[r.variable], r.input, r.is_float)
         for r in machine.registers
     ]
-    return (
-        layout.Programs(
-            np.array(starts, np.int64),
-            np.array(code, np.int64).reshape(-1, 5),
-            np.array(machine.constants, np.int64),
-            np.array(registers, np.int64).reshape(-1, 4),
-        ),
-        machine,
-        across,
-        slots,
+    return layout.Programs(
+        starts.astype(np.int64),
+        np.array(code, np.int64).reshape(-1, 5),
+        np.array(machine.constants, np.int64),
+        np.array(registers, np.int64).reshape(-1, 4),
     )
 
 

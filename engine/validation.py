@@ -41,12 +41,9 @@ def validate_pattern(pattern: Pattern) -> list[Problem]:
     Says nothing of fields, functions and types: `engine.binding` does, once the schema is known.
     Never raises; a pattern without errors here has text that parses to an equal pattern.
     """
-    too_deep = list(_depth_problems(pattern))
-    if too_deep:
-        return too_deep  # the other checks recurse
-    too_many = list(_size_problems(pattern))
-    if too_many:
-        return too_many  # some of the other checks compare each with each
+    too_large = size_problems(pattern)
+    if too_large:
+        return too_large
     names = _Names.of(pattern)
     errors: list[Problem] = []
     warnings: list[Problem] = []
@@ -95,6 +92,14 @@ Check = Callable[[Pattern, _Names], Iterator[Problem]]
 
 
 # ---- how many, how deep
+
+
+def size_problems(pattern: Pattern) -> list[Problem]:
+    """What is too deep or too much of it; nothing else may look at a pattern that has these.
+
+    Other checks and binding recurse, and some compare each with each.
+    """
+    return list(_depth_problems(pattern)) or list(_size_problems(pattern))
 
 
 def _size_problems(pattern: Pattern) -> Iterator[Problem]:

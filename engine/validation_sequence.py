@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cep.engine.errors import Problem, Span
 from cep.engine.pattern import (
@@ -158,9 +158,9 @@ def _permuted_problems(step: Step, pattern: Pattern) -> Iterator[Problem]:
         return
     yield from _quantifier_problems(step, pattern)
     yield from _element_problems(step.element, pattern)
-    if _nullable(replace(step, quantifier=replace(step.quantifier, optional=False))):
-        hint = "put the ? behind the whole element"
-        yield Problem("an element of permute that can be empty", _span_of(step.element), hint)
+    if _nullable(step):
+        hint = "write the orders with and without it: permute(a, b) | b"
+        yield Problem("an element of permute that may be left out", _span_of(step.element), hint)
 
 
 def _nullable(step: Step) -> bool:

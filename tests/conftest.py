@@ -1,7 +1,7 @@
 """Before anything is imported: compiled kernels are cached apart for each state of their sources.
 
-The disk cache watches only the file of the function it caches, so that a kernel whose helper changed
-in another file would go on with the old one.
+The disk cache watches only the file of the function it caches, so that a kernel whose helper
+changed in another file would go on with the old one.
 """
 
 from __future__ import annotations

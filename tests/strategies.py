@@ -121,7 +121,9 @@ def _steps(draw: DrawFn, names: tuple[str, ...], depth: int) -> tuple[Step, ...]
     while rest:
         taken = draw(st.integers(2, len(rest))) if len(rest) > 1 and depth else 1
         kind = draw(st.sampled_from(("single", "single", "group", "either", "permute")))
-        if kind == "single" or taken < 2:
+        if kind == "group" and taken < 2:
+            step = Step(Group((draw(_single(rest.pop(0))),)), quantifier=draw(quantifiers()))
+        elif kind == "single" or taken < 2:
             step = draw(_single(rest.pop(0)))
         else:
             part, rest = tuple(rest[:taken]), rest[taken:]
@@ -140,7 +142,7 @@ def _compound(draw: DrawFn, names: tuple[str, ...], kind: str, depth: int) -> St
         return Step(Alternation(required), quantifier=quantifier)
     if kind == "permute":
         inner = draw(st.sampled_from(Contiguity))
-        elements = tuple(draw(_single(name)) for name in names)
+        elements = tuple(_required(draw(_single(name))) for name in names)
         return Step(Permutation(elements, inner), quantifier=quantifier)
     return Step(Group(draw(_steps(names, depth))), quantifier=quantifier)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cep.engine.kernels.codes import Fault, Register
-from cep.engine.kernels.jit import inlined, kernel
+from cep.engine.kernels.jit import helper, inlined
 from cep.engine.kernels.layout import (
     BITS_MAX,
     EVENT_SEQUENCE,
@@ -18,11 +18,11 @@ from cep.engine.kernels.layout import (
     NODE_VALID,
     NODE_VARIABLE,
     NODES,
-    START_CHILD,
     REGISTER_FLOAT,
     REGISTER_INPUT,
     REGISTER_KIND,
     REGISTER_VARIABLE,
+    START_CHILD,
     Arena,
     Events,
     Programs,
@@ -32,7 +32,7 @@ from cep.engine.kernels.machine import add_fault
 
 @inlined
 def is_new_state_of_node(arena: Arena, state: int, node: int, sequence: int) -> bool:
-    """Whether no run at this event holds the node in this state yet; remembers that one does now."""
+    """Whether no run at this event holds the node in this state yet; notes that one does now."""
     if arena.nodes[node, NODE_SEEN] != sequence:
         arena.nodes[node, NODE_SEEN] = sequence
         for word in range(NODE_STATES, arena.nodes.shape[1]):
@@ -49,15 +49,15 @@ def is_new_state_of_node(arena: Arena, state: int, node: int, sequence: int) -> 
 def capture(
     arena: Arena, programs: Programs, events: Events, event: int, parent: int, variable: int
 ) -> int:
-    """The node that says: after `parent`, `variable` took this event. The same one when asked twice."""
+    """The node that says: after `parent`, `variable` took this event. Asked twice, the same one."""
     sequence = events.rows[event, EVENT_SEQUENCE]
     sibling = arena.counters[START_CHILD] if parent < 0 else arena.nodes[parent, NODE_CHILD]
-    child = sibling
+    child: int = sibling
     while child >= 0 and arena.nodes[child, NODE_SEQUENCE] == sequence:
         if arena.nodes[child, NODE_VARIABLE] == variable:
             return child
         child = arena.nodes[child, NODE_SIBLING]
-    node = arena.counters[NODES]
+    node: int = arena.counters[NODES]
     arena.counters[NODES] = node + 1
     arena.nodes[node, NODE_PARENT] = parent
     arena.nodes[node, NODE_VARIABLE] = variable
@@ -130,7 +130,7 @@ def update_register(
         update_moment(arena, programs, events, event, node, r)
         return
     if not had:
-        set_register(arena, events, event, source, node, r, True)
+        set_register(arena, events, event, source, node, r, valid)
         return
     if as_float:
         x = events.inputs_f[event, source]
@@ -182,7 +182,7 @@ def set_register(
         arena.nodes[node, NODE_VALID] &= ~own
 
 
-@kernel
+@helper
 def update_moment(
     arena: Arena, programs: Programs, events: Events, event: int, node: int, r: int
 ) -> None:
@@ -204,7 +204,7 @@ def update_moment(
     arena.registers_f[node, r] += (x - before) * (x - mean)
 
 
-@kernel
+@helper
 def companion(programs: Programs, r: int, kind: int) -> int:
     """The register of another kind over the same variable and input."""
     for other in range(programs.registers.shape[0]):

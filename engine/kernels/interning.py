@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cep.engine.kernels.jit import kernel
+from cep.engine.kernels.jit import inlined, kernel
 
 Int64s = npt.NDArray[np.int64]
 
 
-@kernel
+@inlined
 def slot_of(value: int, size: int) -> int:
     """The first slot to look at: the high bits of a Fibonacci hash (Knuth, TAOCP vol. 3, 6.4)."""
     mixed = np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)
-    return np.int64((mixed >> np.uint64(20)) & np.uint64(size - 1))
+    slot: int = np.int64((mixed >> np.uint64(20)) & np.uint64(size - 1))  # type: ignore[assignment]
+    return slot
 
 
 @kernel

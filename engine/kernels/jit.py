@@ -1,29 +1,41 @@
-"""The one place that names numba: `kernel` compiles a function, without the GIL, cached on disk."""
+"""The one place that names numba: three ways to compile a function, without the GIL.
+
+Only kernels can be called from Python. What they call has no way in for Python objects, which takes
+longer to compile than most of these functions; calling one from Python ends the process.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., object])
+
+njit: Callable[..., Any] = numba.njit  # whose own types leave some of its options out
+
+# No reference counting: kernels own no memory. No errors raised: 1 / 0 is what IEEE 754 says.
+OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
 
 
-def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile on first call. A kernel allocates nothing, raises nothing and touches no Python object."""
-    compiled: Callable[P, R] = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
-    return compiled
+def kernel(function: F) -> F:
+    """Compile on first call, cached on disk together with all that it calls.
+
+    A kernel allocates nothing, raises nothing and touches no Python object.
+    """
+    return cast(F, njit(cache=True, **OPTIONS)(function))
 
 
-def inlined(function: Callable[P, R]) -> Callable[P, R]:
-    """A kernel that becomes part of its callers.
+def helper(function: F) -> F:
+    """A function for kernels to call."""
+    return cast(F, njit(no_cpython_wrapper=True, **OPTIONS)(function))
+
+
+def inlined(function: F) -> F:
+    """A function that becomes part of the kernels and helpers that call it.
 
     A call that passes the bundles of `layout` copies some two hundred words; on the path of every
     event that is most of the time (measured: 10 microseconds per event against 0.1).
     """
-    compiled: Callable[P, R] = numba.njit(
-        cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True
-    )(function)
-    return compiled
+    return cast(F, njit(no_cpython_wrapper=True, forceinline=True, **OPTIONS)(function))

@@ -6,7 +6,7 @@ takes few arrays. -1 stands for none. Conditions, inputs and registers are bits 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +15,27 @@ Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 BITS_MAX = 63  # per word; the sign bit is left alone
-NEVER = (1 << 63) - 1
+
+
+def word(value: int) -> int:
+    """A constant that can be an argument.
+
+    Numba compiles another version of a function for each plain integer that it is called with.
+    """
+    return cast(int, np.int64(value))
+
+
+ZERO = word(0)
+NEVER = word((1 << 63) - 1)
+NO_EVENT = word(-1)  # in place of an event: time alone has moved
+CLOSING = word(-2)  # in place of an event: none will come any more
 
 TAKE, IGNORE = 0, 1  # EDGE_ACTION
 FINAL = -1  # EDGE_TARGET: the pattern is complete
 DROPPED = -1  # a run skipped by a match is in state DROPPED - s, where s was its state
+FAULT_SKIP_TARGET = word(100)  # beside codes.Fault: a fault of the pattern, not of a condition
 START_RUN = 0  # row of the run that has taken nothing yet
 NO_SKIP, TO_NEXT_ROW, PAST_LAST_EVENT, TO_FIRST, TO_LAST = range(5)  # settings[SKIP]
-FAULT_SKIP_TARGET = 100  # beside codes.Fault: a fault of the pattern, not of a condition
 
 
 class Automaton(NamedTuple):

@@ -18,7 +18,7 @@ from cep.engine.kernels.layout import (
 
 @inlined
 def new_run(arena: Arena) -> int:
-    run = arena.counters[FREE_RUN]
+    run: int = arena.counters[FREE_RUN]
     arena.counters[FREE_RUN] = arena.runs[run, RUN_NEXT]
     arena.counters[FREE_RUNS] -= 1
     return run
@@ -54,7 +54,7 @@ def drop_first_run(arena: Arena, keys: Int64s, key: int) -> None:
 
 @inlined
 def first_open_run(arena: Arena, keys: Int64s, key: int) -> int:
-    run = keys[key, KEY_HEAD]
+    run: int = keys[key, KEY_HEAD]
     while run >= 0 and arena.runs[run, RUN_STATE] < 0:
         run = arena.runs[run, RUN_NEXT]
     return run

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from cep.engine.kernels.codes import Fault, Op, Register
-from cep.engine.kernels.jit import inlined, kernel
+from cep.engine.kernels.jit import helper, inlined
 from cep.engine.kernels.layout import (
     CODE_A,
     CODE_B,
@@ -25,6 +25,7 @@ from cep.engine.kernels.layout import (
     SLOT_FAULT,
     SLOT_NULL,
     SLOT_VALUE,
+    ZERO,
     Arena,
     Events,
     Floats,
@@ -43,7 +44,7 @@ def add_fault(arena: Arena, event: int, condition: int, code: int) -> None:
         arena.counters[FAULTS] = at + 1
 
 
-@kernel
+@helper
 def compare_integer_float(a: int, b: float) -> int:
     """-1, 0 or 1 as a is less than, equal to or greater than b, without rounding a; 2 for NaN."""
     if math.isnan(b):
@@ -63,7 +64,7 @@ def compare_integer_float(a: int, b: float) -> int:
 
 @inlined
 def compares(order: int, kind: int) -> bool:
-    """Whether = <> < <= > >= (kinds 0 to 5) accepts an order of -1, 0, 1, or 2 for not comparable."""
+    """Whether = <> < <= > >= (kinds 0 to 5) accepts an order: -1, 0, 1, or 2 for not comparable."""
     if order == 2:
         return kind == 1
     if kind == 0:
@@ -79,7 +80,7 @@ def compares(order: int, kind: int) -> bool:
     return order >= 0
 
 
-@kernel
+@helper
 def run_integer(slots: Int64s, slots_f: Floats, op: int, to: int, a: int, b: int) -> int:
     """Checked 64-bit arithmetic on slots; returns the fault."""
     x = slots[a, SLOT_VALUE]
@@ -117,7 +118,7 @@ def run_integer(slots: Int64s, slots_f: Floats, op: int, to: int, a: int, b: int
     return Fault.NONE
 
 
-@kernel
+@helper
 def run_float(slots: Int64s, slots_f: Floats, op: int, to: int, a: int, b: int) -> int:
     """Float arithmetic and functions on slots; returns the fault."""
     x = slots_f[a, SLOT_VALUE]
@@ -172,20 +173,19 @@ def run_float(slots: Int64s, slots_f: Floats, op: int, to: int, a: int, b: int) 
 
 @inlined
 def run_logic(slots: Int64s, slots_f: Floats, op: int, to: int, a: int, b: int) -> None:
-    """Three-valued and, or: where one side decides, the other's NULL and fault do not count."""
+    """Three-valued and, or: where one side decides, the other's NULL does not count.
+
+    The right side's fault does not count where the left side has decided.
+    """
     decisive = 0 if op == Op.AND else 1
-    a_null = slots[a, SLOT_NULL]
-    b_null = slots[b, SLOT_NULL]
-    if (a_null == 0 and slots[a, SLOT_VALUE] == decisive) or (
-        b_null == 0 and slots[b, SLOT_VALUE] == decisive
-    ):
-        slots[to, SLOT_VALUE] = decisive
-        slots[to, SLOT_NULL] = 0
-        slots[to, SLOT_FAULT] = 0
-        return
-    fault = max(slots[a, SLOT_FAULT], slots[b, SLOT_FAULT])
-    slots[to, SLOT_VALUE] = 1 - decisive
-    slots[to, SLOT_NULL] = max(a_null, b_null)
+    null = max(slots[a, SLOT_NULL], slots[b, SLOT_NULL])
+    left = slots[a, SLOT_NULL] == 0 and slots[a, SLOT_VALUE] == decisive
+    right = slots[b, SLOT_NULL] == 0 and slots[b, SLOT_VALUE] == decisive
+    fault = slots[a, SLOT_FAULT]
+    if not left:
+        fault = max(fault, slots[b, SLOT_FAULT])
+    slots[to, SLOT_VALUE] = decisive if left or right else 1 - decisive
+    slots[to, SLOT_NULL] = 0 if left or right else null
     slots[to, SLOT_FAULT] = fault
 
 
@@ -196,7 +196,7 @@ def move_slot(slots: Int64s, slots_f: Floats, to: int, source: int, fault: int) 
     slots[to, SLOT_FAULT] = max(fault, slots[source, SLOT_FAULT])
 
 
-@kernel
+@helper
 def run_choice(slots: Int64s, slots_f: Floats, op: int, to: int, a: int, b: int, c: int) -> None:
     """Instructions for which a NULL operand does not make a NULL result."""
     if op == Op.IS_NULL:
@@ -254,7 +254,7 @@ def load(arena: Arena, programs: Programs, events: Events, event: int, node: int
         arena.slots[to, SLOT_NULL] = 1
 
 
-@kernel
+@helper
 def run_strict(slots: Int64s, slots_f: Floats, code: Int64s, text_rank: Int64s, at: int) -> None:
     """Instructions whose result is NULL when an operand is."""
     op = code[at, CODE_OP]
@@ -280,12 +280,18 @@ def run_strict(slots: Int64s, slots_f: Floats, code: Int64s, text_rank: Int64s, 
         if op == Op.COMPARE_F:
             x = slots_f[a, SLOT_VALUE]
             y = slots_f[b, SLOT_VALUE]
-            order = 2 if math.isnan(x) or math.isnan(y) else (x > y) - (x < y)
+            if x < y:
+                order = -1
+            elif x > y:
+                order = 1
+            else:
+                order = 0 if x == y else 2
             slots[to, SLOT_VALUE] = compares(order, c)
         elif op == Op.COMPARE_I:
             i = slots[a, SLOT_VALUE]
             k = slots[b, SLOT_VALUE]
-            slots[to, SLOT_VALUE] = compares((i > k) - (i < k), c)
+            order = -1 if i < k else (1 if i > k else 0)
+            slots[to, SLOT_VALUE] = compares(order, c)
         elif op == Op.COMPARE_IF:
             order = compare_integer_float(slots[a, SLOT_VALUE], slots_f[b, SLOT_VALUE])
             slots[to, SLOT_VALUE] = compares(order, c)
@@ -327,7 +333,10 @@ def run_strict(slots: Int64s, slots_f: Floats, code: Int64s, text_rank: Int64s, 
 def holds(
     arena: Arena, programs: Programs, events: Events, event: int, node: int, condition: int
 ) -> bool:
-    """Whether the program of a condition is true for this event and what `node` captured."""
+    """Whether the program of a condition is true for this event and what `node` captured.
+
+    What cannot be computed is NULL; that it could not is a fault, whatever comes of it.
+    """
     slots, slots_f = arena.slots, arena.slots_f
     for at in range(programs.start[condition], programs.start[condition + 1]):
         op = programs.code[at, CODE_OP]
@@ -356,8 +365,8 @@ def holds(
             run_strict(slots, slots_f, programs.code, events.text_rank, at)
     if slots[0, SLOT_FAULT] != 0:
         add_fault(arena, event, condition, slots[0, SLOT_FAULT])
-        return False
-    return slots[0, SLOT_NULL] == 0 and slots[0, SLOT_VALUE] == 1
+    result: bool = slots[0, SLOT_NULL] == 0 and slots[0, SLOT_VALUE] == 1
+    return result
 
 
 @inlined
@@ -371,10 +380,10 @@ def truths(
     across: int,
 ) -> int:
     """The event's condition bits for a run: column parts, and programs for the wanted ones."""
-    mask = events.rows[event, EVENT_MASK]
+    mask: int = events.rows[event, EVENT_MASK]
     result = mask & ~across
     pending = mask & wanted
-    condition = 0
+    condition = ZERO
     while pending:
         if pending & 1 and holds(arena, programs, events, event, node, condition):
             result |= 1 << condition

@@ -1,8 +1,8 @@
 """One pattern's tables and a batch of events in, advanced runs, matches and timed-out runs out.
 
 The runs of a key form a linked list in the order of their first events; what a run captured is a
-node with a parent, shared by the runs that branch from it, and carries the registers that conditions
-across events read:
+node with a parent, shared by the runs that branch from it, and carries the registers that
+conditions across events read:
 
     keys ──► run ──► run ──► run          state, start, time of the event taken last
               │       │       │
@@ -16,9 +16,10 @@ index before touching it.
 from __future__ import annotations
 
 from cep.engine.kernels.capture import capture, is_new_state_of_node
-from cep.engine.kernels.jit import inlined, kernel
+from cep.engine.kernels.jit import helper, inlined, kernel
 from cep.engine.kernels.layout import (
     ACROSS,
+    CLOSING,
     DISTINCT_RUNS,
     DONE,
     DROPPED,
@@ -45,6 +46,7 @@ from cep.engine.kernels.layout import (
     KEY_WAITING,
     KEY_WAITINGS,
     NEVER,
+    NO_EVENT,
     NODES,
     OUT_AT_US,
     OUT_NODE,
@@ -106,7 +108,7 @@ def first_deadline(automaton: Automaton, arena: Arena, keys: Int64s, key: int) -
     return result
 
 
-@kernel
+@helper
 def time_out(arena: Arena, node: int, at_us: int, automaton: Automaton) -> None:
     if not automaton.settings[KEEP_TIMEOUTS]:
         return
@@ -121,7 +123,7 @@ def time_out(arena: Arena, node: int, at_us: int, automaton: Automaton) -> None:
     arena.counters[TIMED_OUT] = at + 1
 
 
-@kernel
+@helper
 def expire_key(automaton: Automaton, arena: Arena, keys: Int64s, key: int, now_us: int) -> None:
     """End the key's runs whose time is up by now, in the order of their deadlines."""
     due = first_deadline(automaton, arena, keys, key)
@@ -130,11 +132,11 @@ def expire_key(automaton: Automaton, arena: Arena, keys: Int64s, key: int, now_u
             end_due_runs(automaton, arena, keys, key, due)
         else:
             end_first_runs(automaton, arena, keys, key, due)
-        release(automaton, arena, keys, key, due, -1, False)
+        release(automaton, arena, keys, key, due, NO_EVENT)
         due = first_deadline(automaton, arena, keys, key)
 
 
-@kernel
+@helper
 def end_first_runs(automaton: Automaton, arena: Arena, keys: Int64s, key: int, due: int) -> None:
     """Only `within` bounds the runs: the first to begin are the first to end."""
     while keys[key, KEY_HEAD] >= 0 and deadline(automaton, arena, keys[key, KEY_HEAD]) == due:
@@ -142,7 +144,7 @@ def end_first_runs(automaton: Automaton, arena: Arena, keys: Int64s, key: int, d
         drop_first_run(arena, keys, key)
 
 
-@kernel
+@helper
 def end_due_runs(automaton: Automaton, arena: Arena, keys: Int64s, key: int, due: int) -> None:
     run = keys[key, KEY_HEAD]
     keys[key, KEY_HEAD] = -1
@@ -158,7 +160,7 @@ def end_due_runs(automaton: Automaton, arena: Arena, keys: Int64s, key: int, due
         run = following
 
 
-@kernel
+@helper
 def end_run(
     automaton: Automaton, arena: Arena, keys: Int64s, key: int, run: int, at_us: int
 ) -> None:
@@ -302,7 +304,7 @@ def advance(
         free_run(arena, run)
         run = START_RUN if following < 0 else following
     if arena.counters[DONE] > 0 or keys[key, KEY_WAITING] >= 0:
-        release(automaton, arena, keys, key, events.rows[event, EVENT_TIME_US], event, False)
+        release(automaton, arena, keys, key, events.rows[event, EVENT_TIME_US], event)
 
 
 @inlined
@@ -311,7 +313,7 @@ def has_room(automaton: Automaton, arena: Arena, keys: Int64s, key: int) -> bool
     made = (keys[key, KEY_RUNS] + 1) * automaton.settings[RUNS_PER_STEP]
     done = made + keys[key, KEY_RUNS] + keys[key, KEY_WAITINGS]
     counters = arena.counters
-    return (
+    fits: bool = (
         counters[FREE_RUNS] >= made
         and arena.nodes.shape[0] - counters[NODES] >= made
         and counters[FREE_WAITINGS] >= made + keys[key, KEY_RUNS]
@@ -319,6 +321,7 @@ def has_room(automaton: Automaton, arena: Arena, keys: Int64s, key: int) -> bool
         and arena.found.shape[0] - counters[FOUND] >= done
         and arena.timed_out.shape[0] - counters[TIMED_OUT] >= keys[key, KEY_RUNS]
     )
+    return fits
 
 
 @kernel
@@ -334,7 +337,8 @@ def process(
 
     O(events x (1 + open runs of the event's key)).
     """
-    for event in range(begin, events.rows.shape[0]):
+    size: int = events.rows.shape[0]
+    for event in range(begin, size):
         key = events.rows[event, EVENT_KEY]
         if (
             keys[key, KEY_HEAD] < 0
@@ -347,7 +351,7 @@ def process(
         if first_deadline(automaton, arena, keys, key) <= time_us:
             expire_key(automaton, arena, keys, key, time_us)
         advance(automaton, programs, events, event, arena, keys, key)
-    return events.rows.shape[0]
+    return size
 
 
 @kernel
@@ -359,12 +363,13 @@ def expire(
     `closing_us` >= 0: no event will come any more, so completed matches wait for nothing; they are
     reported as found at this time.
     """
-    for key in range(begin, keys.shape[0]):
+    size: int = keys.shape[0]
+    for key in range(begin, size):
         if keys[key, KEY_HEAD] < 0 and keys[key, KEY_WAITING] < 0:
             continue
         if not has_room(automaton, arena, keys, key):
             return key
         expire_key(automaton, arena, keys, key, now_us)
         if closing_us >= 0:
-            release(automaton, arena, keys, key, closing_us, -1, True)
-    return keys.shape[0]
+            release(automaton, arena, keys, key, closing_us, CLOSING)
+    return size

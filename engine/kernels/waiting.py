@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from cep.engine.kernels.jit import inlined, kernel
+from cep.engine.kernels.jit import helper, inlined
 from cep.engine.kernels.layout import (
+    CLOSING,
     DONE,
     DROPPED,
     FAULT_SKIP_TARGET,
@@ -35,6 +36,7 @@ from cep.engine.kernels.layout import (
     WAITING_NEXT,
     WAITING_NODE,
     WAITING_START,
+    ZERO,
     Arena,
     Automaton,
     Int64s,
@@ -55,7 +57,7 @@ def emit(arena: Arena, node: int, at_us: int) -> None:
 def complete(
     automaton: Automaton, arena: Arena, node: int, start: int, at_us: int, sequence: int
 ) -> None:
-    """A run has become a match, at the event of this sequence: out at once, or noted for `release`."""
+    """A run is a match, at the event of this sequence: out at once, or noted for `release`."""
     if arena.nodes[node, NODE_COMPLETED] == sequence:
         return
     arena.nodes[node, NODE_COMPLETED] = sequence
@@ -69,13 +71,13 @@ def complete(
     arena.counters[DONE] = at + 1
 
 
-@kernel
+@helper
 def release(
-    automaton: Automaton, arena: Arena, keys: Int64s, key: int, at_us: int, event: int, final: bool
+    automaton: Automaton, arena: Arena, keys: Int64s, key: int, at_us: int, event: int
 ) -> None:
     """Report the completed matches that no earlier open run can overtake, and skip after each.
 
-    `event` -1: time alone has moved. `final`: no event will come, so a longest match is known.
+    `event` may be NO_EVENT, or CLOSING: no event will come, so a longest match is known.
     """
     if arena.counters[DONE] == 0 and keys[key, KEY_WAITING] < 0:
         return
@@ -89,7 +91,7 @@ def release(
     while size > 0:
         start = arena.heap[0, MATCH_START]
         first = first_open_run(arena, keys, key)
-        if first >= 0 and not (final and longest):
+        if first >= 0 and not (event == CLOSING and longest):
             earliest = arena.runs[first, RUN_START]
             if earliest < start or (longest and earliest == start):
                 break
@@ -102,7 +104,7 @@ def release(
     store_waiting(arena, keys, key, size)
 
 
-@kernel
+@helper
 def load_waiting(arena: Arena, keys: Int64s, key: int) -> int:
     """The key's waiting matches into the heap arrays; how many they are."""
     size = 0
@@ -121,7 +123,7 @@ def load_waiting(arena: Arena, keys: Int64s, key: int) -> int:
     return size
 
 
-@kernel
+@helper
 def store_waiting(arena: Arena, keys: Int64s, key: int, size: int) -> None:
     for i in range(size - 1, -1, -1):
         waiting = arena.counters[FREE_WAITING]
@@ -134,7 +136,7 @@ def store_waiting(arena: Arena, keys: Int64s, key: int, size: int) -> None:
     keys[key, KEY_WAITINGS] = size
 
 
-@kernel
+@helper
 def push_waiting(arena: Arena, node: int, start: int, size: int, longest: bool) -> int:
     """Add a match; where only the longest counts it takes the place of one with the same start."""
     if longest:
@@ -152,16 +154,16 @@ def push_waiting(arena: Arena, node: int, start: int, size: int, longest: bool) 
     return size + 1
 
 
-@kernel
+@helper
 def pop_waiting(arena: Arena, size: int) -> int:
     """Remove the first: the last takes its place and sinks."""
     arena.heap[0, MATCH_NODE] = arena.heap[size - 1, MATCH_NODE]
     arena.heap[0, MATCH_START] = arena.heap[size - 1, MATCH_START]
-    sink_waiting(arena, 0, size - 1)
+    sink_waiting(arena, ZERO, size - 1)
     return size - 1
 
 
-@kernel
+@helper
 def sink_waiting(arena: Arena, at: int, size: int) -> None:
     node = arena.heap[at, MATCH_NODE]
     start = arena.heap[at, MATCH_START]
@@ -178,9 +180,9 @@ def sink_waiting(arena: Arena, at: int, size: int) -> None:
     arena.heap[at, MATCH_START] = start
 
 
-@kernel
+@helper
 def prune_waiting(arena: Arena, limit: int, size: int) -> int:
-    kept = 0
+    kept = ZERO
     for i in range(size):
         if arena.heap[i, MATCH_START] > limit:
             arena.heap[kept, MATCH_NODE] = arena.heap[i, MATCH_NODE]
@@ -192,7 +194,7 @@ def prune_waiting(arena: Arena, limit: int, size: int) -> int:
     return kept
 
 
-@kernel
+@helper
 def skip_limit(automaton: Automaton, arena: Arena, node: int, start: int, event: int) -> int:
     """Runs that began at or before this sequence are dropped after a match; -1: none are."""
     strategy = automaton.settings[SKIP]
@@ -201,7 +203,8 @@ def skip_limit(automaton: Automaton, arena: Arena, node: int, start: int, event:
     if strategy == TO_NEXT_ROW:
         return start
     if strategy == PAST_LAST_EVENT:
-        return arena.nodes[node, NODE_SEQUENCE]
+        limit: int = arena.nodes[node, NODE_SEQUENCE]
+        return limit
     limit = -1
     while node >= 0:
         if arena.nodes[node, NODE_VARIABLE] == automaton.settings[SKIP_VARIABLE]:
@@ -210,18 +213,18 @@ def skip_limit(automaton: Automaton, arena: Arena, node: int, start: int, event:
                 return limit
         node = arena.nodes[node, NODE_PARENT]
     if limit < 0:
-        add_fault(arena, event, 0, FAULT_SKIP_TARGET)
+        add_fault(arena, event, ZERO, FAULT_SKIP_TARGET)
     return limit
 
 
-@kernel
+@helper
 def skip_runs(
     automaton: Automaton, arena: Arena, keys: Int64s, key: int, limit: int, event: int
 ) -> None:
     """Drop the open runs that began at or before `limit`.
 
-    A run dropped because time moved stays in the list, its state marked, until the key's next event:
-    it is still reported as timed out where its own deadline comes first.
+    A run dropped because time moved stays in the list, its state marked, until the key's next
+    event: it is still reported as timed out where its own deadline comes first.
     """
     if event < 0 and automaton.settings[KEEP_TIMEOUTS]:
         run = keys[key, KEY_HEAD]

@@ -1,1 +1,1 @@
-"""What is computed over keyed events: the pattern operator (windows and features come beside it)."""
+"""What is computed over keyed events: patterns (windows and features come beside them)."""

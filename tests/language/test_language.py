@@ -10,6 +10,7 @@ from cep.dsl import parse_rules
 from cep.dsl.examples import EXAMPLES, Example
 from cep.dsl.messages import keys_of
 from cep.engine.errors import RuleError, render_problem
+from cep.rules import check
 
 HERE = Path(__file__).parent
 
@@ -28,7 +29,7 @@ def parts_of(path: Path) -> list[str]:
 def test_a_wrong_rule_file_gets_these_errors(path: Path) -> None:
     text, *expected = parts_of(path)
     with pytest.raises(RuleError) as caught:
-        parse_rules(text)
+        check(text)
     assert [str(caught.value)] == expected
 
 

@@ -72,9 +72,11 @@ def reference_matches(
         for machine in machines.values():
             machine.advance_time(now)
         machines[key].offer(index, now)
-    if end_of_stream:
-        for machine in machines.values():
+    for machine in machines.values():
+        if end_of_stream:
             machine.end()
+        else:
+            machine.advance_time(now)  # a run may have entered a state whose time is already up
     return result
 
 

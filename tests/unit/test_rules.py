@@ -128,6 +128,52 @@ def test_types_are_checked_at_once_where_the_stream_is_declared() -> None:
     assert "did you mean 'amount'?" in str(caught.value)
 
 
+def test_a_mistake_of_syntax_hides_no_mistake_in_another_statement() -> None:
+    with pytest.raises(cep.RuleError) as caught:
+        check(
+            "stream s (amount float;\n"
+            "stream t (amount float);\n"
+            "pattern p from s match a define a as anything > 1;\n"
+            "pattern q from t match a define a as amuont > 1;"
+        )
+    assert [(p.message, p.span.line) for p in caught.value.problems if p.span] == [
+        ("this bracket is never closed", 1),
+        ("no field 'amuont' in stream t", 4),
+    ]
+
+
+def test_what_comes_from_a_mistake_already_told_is_not_told() -> None:
+    with pytest.raises(cep.RuleError) as caught:
+        check(
+            "stream s (amount flaot, card text);\n"
+            "pattern p from s match a -> b within 1 hour\n"
+            "  define a as amount > 'x' and length(amount) > 1,\n"
+            "         b as 'x' = avg(c.amount) + 1 or cast(card as itn) = 'x';"
+        )
+    assert [(p.message, p.span.line) for p in caught.value.problems if p.span] == [
+        ("unknown type 'flaot'", 1),
+        ("no variable 'c' in the pattern", 4),
+        ("unknown type 'itn'", 4),
+    ]
+
+
+def test_a_pattern_of_too_many_parts_is_not_looked_at_any_further() -> None:
+    names = ", ".join(f"x + {number} as c{number}" for number in range(1_001))
+    with pytest.raises(cep.RuleError) as caught:
+        check(f"stream s (y int); pattern p from s match a select {names}")
+    assert [p.message for p in caught.value.problems] == [
+        "1,001 columns in one pattern; at most 1,000 are allowed"
+    ]
+
+
+def test_at_most_a_hundred_mistakes_are_told() -> None:
+    columns = ", ".join(f"x{number}" for number in range(150))
+    with pytest.raises(cep.RuleError) as caught:
+        check(f"stream s (y int);\npattern p from s match a select {columns}")
+    assert len(caught.value.problems) == 101
+    assert caught.value.problems[-1].message.startswith("more errors follow")
+
+
 def test_types_are_checked_with_the_data_where_it_is_not(fake: type[PairRuntime]) -> None:
     rules = cep.compile("pattern p match a b define a as amuont > 1, b as true;")
     with pytest.raises(cep.RuleError, match=r"<rules>:1:33: error: no field 'amuont'"):

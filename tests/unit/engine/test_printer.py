@@ -17,6 +17,7 @@ from cep.engine.expression import (
     Unary,
 )
 from cep.engine.pattern import (
+    Alternation,
     Contiguity,
     Definition,
     Group,
@@ -103,6 +104,8 @@ def sequence_text(*steps: Step) -> str:
 
 
 A, B = Variable("a"), Variable("b")
+MAYBE = Quantifier(optional=True)
+EITHER = Alternation(((Step(A),), (Step(B),)))
 
 
 @pytest.mark.parametrize(
@@ -116,9 +119,21 @@ A, B = Variable("a"), Variable("b")
             "a -> within 30 seconds b",
         ),
         ((Step(A, quantifier=Quantifier(1, None, optional=True, greedy=False)),), "a*?"),
-        ((Step(A, quantifier=Quantifier(2, 4, optional=True)),), "(a{2,4})?"),
-        ((Step(A, quantifier=Quantifier(2, 4, optional=True, greedy=False)),), "(a{2,4}?)?"),
-        ((Step(A, quantifier=Quantifier(2, 2, optional=True, greedy=False)),), "(a{2})??"),
+        ((Step(A, quantifier=Quantifier(2, 4, optional=True)),), "a{2,4} optional"),
+        ((Step(A, quantifier=Quantifier(2, 4, optional=True, greedy=False)),), "a{2,4}? optional"),
+        ((Step(A, quantifier=Quantifier(2, 2, optional=True, greedy=False)),), "a{2}? optional"),
+        ((Step(A, quantifier=Quantifier(1, 3, optional=True)),), "a{0,3}"),
+        (
+            (Step(A, quantifier=Quantifier(3, None, optional=True, inner=Contiguity.STRICT)),),
+            "a{3,} optional consecutive",
+        ),
+        (
+            (Step(Group((Step(A, quantifier=Quantifier(2, 4)),)), quantifier=MAYBE),),
+            "(a{2,4})?",
+        ),
+        ((Step(Group((Step(A),)), quantifier=Quantifier(1, None)),), "(a)+"),
+        ((Step(EITHER, quantifier=Quantifier(1, None)),), "(a | b)+"),
+        ((Step(Group((Step(EITHER), Step(B)))), Step(B)), "((a | b) b) b"),
         (
             (Step(A, quantifier=Quantifier(3, None, inner=Contiguity.STRICT, gap_us=2_000)),),
             "a{3,} consecutive gap 2 ms",
@@ -127,6 +142,11 @@ A, B = Variable("a"), Variable("b")
             (Step(A, quantifier=Quantifier(1, None, greedy=False, inner=Contiguity.ANY)),),
             "a+ combinations",
         ),
+        (
+            (Step(A, quantifier=Quantifier(2, None, optional=True, inner=Contiguity.ANY)),),
+            "a{2,} optional greedy combinations",
+        ),
+        ((Step(A, quantifier=Quantifier(3, 3, inner=Contiguity.ANY)),), "a{3} combinations"),
         ((Step(A), Step(Group((Step(B), Step(Variable("c")))))), "a (b c)"),
         ((Step(Variable("from")), Step(Variable("Match"))), '"from" "Match"'),
     ],

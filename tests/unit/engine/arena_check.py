@@ -1,0 +1,82 @@
+"""What must hold between any two steps of a pattern's runs."""
+
+from __future__ import annotations
+
+from cep.engine.arena import RunArena
+from cep.engine.kernels import layout
+from cep.engine.operators.match import MatchOperator
+
+
+def check(operator: MatchOperator) -> None:
+    """Assert the invariants of the operator's runs, captures and waiting matches."""
+    check_arena(operator._runs, len(operator.tables.flat.states), len(operator.variables))
+
+
+def check_arena(runs: RunArena, states: int, variables: int) -> None:
+    _check_runs(runs, states)
+    _check_waiting(runs)
+    _check_nodes(runs, variables)
+    assert runs.arena.counters[layout.DONE] == 0
+    assert runs.arena.counters[layout.FOUND] <= len(runs.arena.found)
+    assert runs.arena.counters[layout.TIMED_OUT] <= len(runs.arena.timed_out)
+
+
+def _linked(table: layout.Int64s, head: int, link: int) -> list[int]:
+    """The rows of a list from its head on; it must end."""
+    rows: list[int] = []
+    at = head
+    while at >= 0:
+        rows.append(int(at))
+        assert len(rows) <= len(table), "a list that has no end"
+        at = int(table[at, link])
+    return rows
+
+
+def _check_runs(runs: RunArena, states: int) -> None:
+    """Free rows and the keys' lists share out all rows but that of the virtual run."""
+    arena, counters = runs.arena, runs.arena.counters
+    rows = _linked(arena.runs, int(counters[layout.FREE_RUN]), layout.RUN_NEXT)
+    assert len(rows) == counters[layout.FREE_RUNS]
+    for key in runs.keys:
+        own = _linked(arena.runs, int(key[layout.KEY_HEAD]), layout.RUN_NEXT)
+        assert len(own) == key[layout.KEY_RUNS]
+        assert (own or [-1])[-1] == key[layout.KEY_TAIL]
+        starts = [int(arena.runs[run, layout.RUN_START]) for run in own]
+        assert starts == sorted(starts), "runs are in the order of their first events"
+        for run in own:
+            _check_run(runs, run, states)
+        rows += own
+    assert sorted(rows) == list(range(layout.START_RUN + 1, len(arena.runs)))
+
+
+def _check_run(runs: RunArena, run: int, states: int) -> None:
+    row = runs.arena.runs[run]
+    state = int(row[layout.RUN_STATE])
+    assert 0 < max(state, layout.DROPPED - state) < states, "a run rests in a state, not the start"
+    assert 0 <= row[layout.RUN_NODE] < runs.node_count
+    assert row[layout.RUN_START_US] <= row[layout.RUN_PREVIOUS_US]
+
+
+def _check_waiting(runs: RunArena) -> None:
+    arena, counters = runs.arena, runs.arena.counters
+    rows = _linked(arena.waiting, int(counters[layout.FREE_WAITING]), layout.WAITING_NEXT)
+    assert len(rows) == counters[layout.FREE_WAITINGS]
+    for key in runs.keys:
+        own = _linked(arena.waiting, int(key[layout.KEY_WAITING]), layout.WAITING_NEXT)
+        assert len(own) == key[layout.KEY_WAITINGS]
+        assert all(0 <= arena.waiting[w, layout.WAITING_NODE] < runs.node_count for w in own)
+        rows += own
+    assert sorted(rows) == list(range(len(arena.waiting)))
+
+
+def _check_nodes(runs: RunArena, variables: int) -> None:
+    """A node comes after its parent, and so does its event."""
+    arena = runs.arena
+    assert runs.node_count <= len(arena.nodes) <= len(arena.registers)
+    for node in range(runs.node_count):
+        row = arena.nodes[node]
+        parent = int(row[layout.NODE_PARENT])
+        assert -1 <= parent < node
+        assert 0 <= row[layout.NODE_VARIABLE] < variables
+        if parent >= 0:
+            assert arena.nodes[parent, layout.NODE_SEQUENCE] < row[layout.NODE_SEQUENCE]
