@@ -185,17 +185,22 @@ class Sequence:
 
     def greedy(self) -> Sequence:
         """`a+ greedy combinations`, after `combinations()`: other repetitions are greedy anyway."""
-        if self._as_step().quantifier.inner is not Contiguity.ANY:
-            hint = "leave .greedy() out, or call it after .combinations()"
-            raise RuleError([Problem("nothing that is not greedy by itself", hint=hint)])
-        return self._requantified(lambda quantifier: replace(quantifier, greedy=True))
+        sequence = self._requantified(lambda quantifier: replace(quantifier, greedy=True))
+        if sequence.steps[0].quantifier.inner is not Contiguity.ANY:
+            message = "only a repetition in all combinations has to be told to be greedy"
+            raise RuleError([Problem(message, hint="leave it out, or call combinations() before")])
+        return sequence
 
     def _ordered(self, inner: Contiguity) -> Sequence:
         step = self._as_step()
         if isinstance(step.element, Permutation) and step.quantifier.is_one:
             return replace(self, steps=(replace(step, element=replace(step.element, inner=inner)),))
-        greedy = {"greedy": False} if inner is Contiguity.ANY else {}
-        return self._requantified(lambda quantifier: replace(quantifier, inner=inner, **greedy))
+
+        def change(quantifier: Quantifier) -> Quantifier:
+            greedy = quantifier.greedy and inner is not Contiguity.ANY
+            return replace(quantifier, inner=inner, greedy=greedy)
+
+        return self._requantified(change)
 
     def gap(self, duration: Duration) -> Sequence:
         """Repetitions needed to reach the minimum come less than this after the event before."""

@@ -43,12 +43,17 @@ def normalise_steps(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     if not steps:
         return steps
     first, *rest = steps
-    done = [normalise_step(replace(first, contiguity=Contiguity.STRICT))]
+    done = [normalise_step(_unlinked(first))]
     done += [normalise_step(step) for step in rest]
     only = done[0] if len(done) == 1 and done[0].within_us is None else None
     if only is not None and isinstance(only.element, Group) and _is_bare(only):
         return only.element.steps
     return tuple(done)
+
+
+def _unlinked(step: Step) -> Step:
+    """The step where nothing of its sequence stands before it."""
+    return replace(step, contiguity=Contiguity.STRICT, within_us=None)
 
 
 def _is_bare(step: Step) -> bool:
@@ -89,6 +94,5 @@ def _normalise_element(element: Element) -> Element:
         case Alternation(branches):
             return Alternation(tuple(normalise_steps(branch) for branch in branches))
         case Permutation(elements, inner):
-            alone = (replace(step, contiguity=Contiguity.STRICT) for step in elements)
-            return Permutation(tuple(normalise_step(step) for step in alone), inner)
+            return Permutation(tuple(normalise_step(_unlinked(e)) for e in elements), inner)
     return element

@@ -50,7 +50,8 @@ class Quantifier:
     """How often an element repeats.
 
     `minimum` >= 1; `maximum` None means without bound. `optional` allows none at all, so `a*` is
-    {1, None} optional and `a{0,3}` is {1, 3} optional, while `(a{2,4})?` is {2, 4} optional.
+    {1, None} optional, `a{0,3}` is {1, 3} optional and `a{2,4} optional` is {2, 4} optional.
+    `(a{2,4})?` is a group with one step: a group with a quantifier is kept.
     `greedy`: an event that the repetition could take is not offered to what follows.
     `inner` is the contiguity between repetitions. `gap_us`: a repetition still needed to reach the
     minimum must come less than this after the event taken before it.

@@ -10,7 +10,7 @@ from tests.conformance.loading import Case
 def render(case: Case) -> str:
     """The stream and the pattern of a case, in the rule language.
 
-    What the cases mean by default is spelled out: a repetition that is not greedy ends in `?`, and
-    anything but skipping past the last event says so.
+    What the cases mean by default is spelled out: a repetition that is not greedy ends in `?` (one
+    in all combinations says so where it is), and anything but skipping past the last event says so.
     """
     return str(RuleSet((stream_of(case),), (build_pattern(case),)))

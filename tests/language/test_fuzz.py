@@ -19,7 +19,7 @@ LINES = (
     "stream pattern from by match longest within between events define as where unless after skip",
     "no past last event to next row first select on timeout permute consecutive combinations gap",
     "until and or not in like is null case when then else end cast true timestamp lateness time",
-    "optional greedy optional greedy combinations until with within {2,4} {3,} + * ? ? ( ) ( ) -> |",
+    "optional greedy optional greedy combinations until with within {2,4} {3,} + * ? ? ( ) ->",
     "text int a b c x y card 5 2.5 1e4 10 minutes second ms 'text' e'\\n' \"q n\" ( ) { } , ; . ->",
     "->> | ? * + = <> != < > <= >= - / % || == && ! -- ' \" [ # \u2019 \x00 \n count sum prev",
 )

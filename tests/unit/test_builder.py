@@ -140,7 +140,8 @@ def test_a_condition_that_cannot_be_parsed_is_shown_with_a_caret() -> None:
     ("wrong", "message"),
     [
         (lambda: var("a").reluctant(), "nothing repeats here"),
-        (lambda: var("a").one_or_more().greedy(), "nothing that is not greedy by itself"),
+        (lambda: var("a").one_or_more().greedy(), "only a repetition in all combinations has"),
+        (lambda: var("a").greedy(), "nothing repeats here"),
         (lambda: var("a").times(3, 2), "a repetition of 3 to 2 times"),
         (lambda: var("a").times(0), "a repetition of 0 to 0 times"),
         (lambda: var("a").then("b").where("x = 1"), ".where(...) is about one variable"),

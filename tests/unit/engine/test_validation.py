@@ -99,6 +99,14 @@ def test_a_sound_pattern_has_no_problems() -> None:
             "a branch of '|' that can be empty",
         ),
         (
+            (A, Step(Permutation((B, step("c", MAYBE))))),
+            "an element of permute that may be left out",
+        ),
+        (
+            (A, Step(Permutation((B, Step(Group((step("c", MAYBE),)), quantifier=PLUS))))),
+            "an element of permute that may be left out",
+        ),
+        (
             (A, replace(B, within_us=0)),
             "'within' of 0 microseconds: nothing can be that close",
         ),
