@@ -51,6 +51,11 @@ def many_rules(count: int) -> str:
     return STREAM + "".join(_variant(number) for number in range(count))
 
 
+def one_rule(number: int) -> str:
+    """The pattern of this number among `many_rules`, by itself."""
+    return STREAM + _variant(number)
+
+
 def _variant(number: int) -> str:
     shape, step = number % 4, number // 4
     amounts = f"small as amount < {2 - step / 500:.3f}, big as amount > {500 + step}"

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from cep.engine.batch import Int64s
 from cep.engine.results import ErrorBatch, MatchBatch, Output
-from cep.result_columns import Layout, PatternMatches, joined, take
+from cep.result_columns import EventPool, Layout, PatternMatches, take
 from cep.result_errors import ErrorRow, ErrorTable
 
 __all__ = ["ErrorRow", "ErrorTable", "Match", "MatchTable", "Result", "Summary"]
@@ -96,8 +96,10 @@ class MatchTable:
         by_pattern: dict[int, list[MatchBatch]] = {}
         for batch in self._batches:
             by_pattern.setdefault(self._layout.number[batch.pattern.name], []).append(batch)
-        parts = sorted(by_pattern.items())
-        return [PatternMatches(joined(batches), self._layout) for _, batches in parts]
+        if not by_pattern:
+            return []
+        pool, parts = EventPool(self._batches), sorted(by_pattern.items())
+        return [PatternMatches(pool.joined(batches), self._layout, pool) for _, batches in parts]
 
     @cached_property
     def _order(self) -> Int64s | None:
@@ -311,7 +313,7 @@ class Result:
 
     @property
     def notes(self) -> list[str]:
-        """What was done to the input that the caller may not expect, such as sorting."""
+        """What the caller may not expect: the input was sorted, matches are held back."""
         counted, kept = len(self.errors), self.errors.rows_kept
         more = [f"{counted:,} errors, of which {kept:,} are kept"] if kept < counted else []
         return [*self._notes, *more]
@@ -335,4 +337,4 @@ def make_result(
     """An engine's output as tables."""
     matches = MatchTable(layout, output.matches)
     timeouts = MatchTable(replace(layout, timeouts=True), output.timeouts)
-    return Result(matches, timeouts, output.errors, events, seconds, notes)
+    return Result(matches, timeouts, output.errors, events, seconds, [*notes, *output.notes])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ from cep.engine.conform import ARROW_TYPES, plain_type
 from cep.engine.expression import DataType
 from cep.engine.pattern import Output, Pattern, Stream
 from cep.engine.results import ErrorBatch, MatchBatch
-from cep.result_ids import match_ids, one_array
+from cep.result_ids import Words, event_lanes, match_ids, one_array
 
 FIXED = ("pattern", "key", "start", "end", "id")
 EVENTS_DECODED = 256  # matches whose events become Python objects at a time
@@ -103,34 +103,80 @@ def value_type(output: Output) -> pa.DataType:
     return ARROW_TYPES[output.value.type or DataType.NULL]
 
 
-def joined(batches: Sequence[MatchBatch]) -> MatchBatch:
-    """Batches of one pattern as one; events that several hold stay where they are."""
-    first = batches[0]
-    if len(batches) == 1:
-        return first
-    taken = np.cumsum([0, *(len(b.row) for b in batches)])
-    held = np.cumsum([0, *(b.events.num_rows for b in batches)])
-    pairs = list(zip(batches, taken, held, strict=False))
-    streams = [b.event_stream for b in batches if b.event_stream is not None]
-    return MatchBatch(
-        first.pattern,
-        first.variables,
-        np.concatenate([*(b.offsets[:-1] + t for b, t, _ in pairs), taken[-1:]]),
-        np.concatenate([b.variable for b in batches]),
-        np.concatenate([b.row + h for b, _, h in pairs]),
-        np.concatenate([b.at_us for b in batches]),
-        pa.concat_tables([b.events for b in batches]),
-        np.concatenate([b.event_time_us for b in batches]),
-        np.concatenate(streams) if streams else None,
-        np.concatenate([b.event_position for b in batches]),
+class EventPool:
+    """The events of all matches of a table, each once; what is computed of them is shared."""
+
+    def __init__(self, batches: Sequence[MatchBatch]) -> None:
+        several: dict[int, list[MatchBatch]] = {}
+        for batch in batches:
+            several.setdefault(id(batch.events), []).append(batch)
+        self._place: dict[int, Int64s] = {}  # of a table's rows in the pool
+        parts, size = [], 0
+        for sharing in several.values():
+            used = np.zeros(sharing[0].events.num_rows, np.bool_)
+            for batch in sharing:
+                used[batch.row] = True
+            parts.append((sharing[0], np.flatnonzero(used)))
+            self._place[id(sharing[0].events)] = np.cumsum(used) - 1 + size
+            size += len(parts[-1][1])
+        streams = [b.event_stream[rows] for b, rows in parts if b.event_stream is not None]
+        self.table = pa.concat_tables([_only(b.events, rows) for b, rows in parts])
+        self.time_us = np.concatenate([b.event_time_us[rows] for b, rows in parts])
+        self.stream = np.concatenate(streams) if streams else None
+        self.position = np.concatenate([b.event_position[rows] for b, rows in parts])
+
+    @cached_property
+    def lanes(self) -> list[Words]:
+        """What the ids of matches are made of."""
+        return event_lanes(self.table, self.time_us)
+
+    def joined(self, batches: Sequence[MatchBatch]) -> MatchBatch:
+        """Batches of one pattern as one, over the events of the pool."""
+        first = batches[0]
+        taken = np.cumsum([0, *(len(b.row) for b in batches)])
+        return MatchBatch(
+            first.pattern,
+            first.variables,
+            np.concatenate(
+                [*(b.offsets[:-1] + t for b, t in zip(batches, taken, strict=False)), taken[-1:]]
+            ),
+            np.concatenate([b.variable for b in batches]),
+            np.concatenate([self._place[id(b.events)][b.row] for b in batches]),
+            np.concatenate([b.at_us for b in batches]),
+            self.table,
+            self.time_us,
+            self.stream,
+            self.position,
+        )
+
+
+def _only(events: pa.Table, rows: Int64s) -> pa.Table:
+    """These rows of the table, in order; the table itself where they are all."""
+    return events if len(rows) == events.num_rows else take(events, rows)
+
+
+def own_events(batch: MatchBatch) -> MatchBatch:
+    """The same matches, over a table that has no other events."""
+    rows, place = np.unique(batch.row, return_inverse=True)
+    if len(rows) == batch.events.num_rows:
+        return batch
+    stream = None if batch.event_stream is None else batch.event_stream[rows]
+    return replace(
+        batch,
+        row=place.astype(np.int64),
+        events=take(batch.events, rows),
+        event_time_us=batch.event_time_us[rows],
+        event_stream=stream,
+        event_position=batch.event_position[rows],
     )
 
 
 class PatternMatches:
     """All matches of one pattern, as columns that are computed when somebody asks."""
 
-    def __init__(self, batch: MatchBatch, layout: Layout) -> None:
+    def __init__(self, batch: MatchBatch, layout: Layout, pool: EventPool) -> None:
         self.batch = batch
+        self._pool = pool
         self.layout = layout
         self._window: tuple[int, list[dict[str, list[dict[str, Any]]]]] = (-1, [])
 
@@ -141,7 +187,7 @@ class PatternMatches:
 
     @cached_property
     def ids(self) -> Any:
-        return match_ids(self.batch)
+        return match_ids(self.batch, self._pool.lanes)
 
     @cached_property
     def starts(self) -> Any:
@@ -178,7 +224,7 @@ class PatternMatches:
             return {}, []
         from cep.engine.measures import evaluate_outputs
 
-        columns, errors = evaluate_outputs(self.batch, outputs)
+        columns, errors = evaluate_outputs(own_events(self.batch), outputs)
         pairs = zip(outputs, columns, strict=True)
         values = {output.name: column.cast(value_type(output)) for output, column in pairs}
         return values, [self._error_batch(error.reason, error.rows) for error in errors]

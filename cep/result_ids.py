@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,21 @@ PLACE = np.uint64(0x9E3779B97F4A7C15)
 _HEX = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), np.uint8).reshape(256, 2)
 
 
-def match_ids(batch: MatchBatch) -> Any:
-    """The ids of all matches of a batch, shape (m,), as 32 hexadecimal digits."""
-    lanes = [_lane(batch, salt) for salt in LANES]
-    return _hex(np.stack(lanes, axis=1)) if len(batch) else pa.array([], pa.string())
+def match_ids(batch: MatchBatch, lanes: Sequence[Words] | None = None) -> Any:
+    """The ids of all matches of a batch, shape (m,), as 32 hexadecimal digits.
+
+    `lanes`: `event_lanes` of the batch's events, where they are known.
+    """
+    if len(batch) == 0:
+        return pa.array([], pa.string())
+    lanes = lanes or event_lanes(batch.events, batch.event_time_us)
+    pairs = zip(lanes, LANES, strict=True)
+    return _hex(np.stack([_lane(batch, events, salt) for events, salt in pairs], axis=1))
+
+
+def event_lanes(events: pa.Table, time_us: npt.NDArray[np.int64]) -> list[Words]:
+    """For each lane one word per event."""
+    return [event_words(events, time_us, salt) for salt in LANES]
 
 
 def seed(salt: bytes, *names: str) -> np.uint64:
@@ -48,14 +60,11 @@ def mix(words: Words) -> Words:
     return words ^ (words >> np.uint64(31))
 
 
-def _lane(batch: MatchBatch, salt: bytes) -> Words:
-    events = event_words(batch.events, batch.event_time_us, salt)
+def _lane(batch: MatchBatch, events: Words, salt: bytes) -> Words:
     names = np.array([seed(salt, "variable", name) for name in batch.variables], np.uint64)
     lengths = np.diff(batch.offsets)
     place = np.arange(len(batch.row), dtype=np.int64) - np.repeat(batch.offsets[:-1], lengths)
     taken = mix(events[batch.row] + mix(names[batch.variable] + place.astype(np.uint64) * PLACE))
-    if len(batch) == 0:
-        return np.zeros(0, np.uint64)
     summed = np.add.reduceat(taken, batch.offsets[:-1])
     return mix(summed + seed(salt, "pattern", batch.pattern.name))
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from cep.engine.batch import Bools, Int64s
 from cep.engine.kernels import chains, layout, runs
+from cep.engine.key_slots import KeySlots
 from cep.engine.tables import Tables
 
 FAULTS_MAX = 4096  # faults told apart per call; more of one call are counted with the last event
@@ -22,48 +26,86 @@ class Chains:
     sequence: Int64s
     at_us: Int64s
 
+    @classmethod
+    def joined(cls, parts: Sequence[Chains]) -> Chains:
+        """Several as one, in this order."""
+        if len(parts) == 1:
+            return parts[0]
+        begins = np.cumsum([0, *(len(part.sequence) for part in parts)])
+        offsets = [part.offsets[:-1] + at for part, at in zip(parts, begins, strict=False)]
+        return cls(
+            np.concatenate([*offsets, begins[-1:]]),
+            np.concatenate([part.variable for part in parts]),
+            np.concatenate([part.sequence for part in parts]),
+            np.concatenate([part.at_us for part in parts]),
+        )
+
 
 class RunArena:
     """All runs of a pattern, their captures and the per-key lists, grown as the kernel asks.
 
-    `capacity` is the first size of every buffer; tests make it tiny.
+    Keys have a row in `keys` while they have state: what is held and what is walked over grows with
+    the pattern's own open runs, not with all keys or all events. `capacity` is the first size of
+    every buffer; tests make it tiny.
     """
 
     def __init__(self, tables: Tables, capacity: int = 1024) -> None:
         self._tables = tables
         self._nodes_at_last_count = capacity
+        self._slots = KeySlots()
+        self._found: list[Chains] = []
+        self._timed_out: list[Chains] = []
         self.arena = _empty_arena(tables, capacity)
-        self.keys = _empty_keys(0)
+        self.keys = _empty_keys(capacity)
 
     # ------------------------------------------------------------------ running
 
     def process(self, events: layout.Events) -> None:
-        """Offer the events, in order, to the runs of their keys."""
+        """Offer the events, in order, to the runs of their keys (slots of `slots_of`)."""
         done, size = 0, len(events.rows)
         while done < size:
             done = runs.process(
                 self._tables.automaton, self._tables.programs, events, done, self.arena, self.keys
             )
             if done < size:
-                self._make_room(int(events.rows[done, layout.EVENT_KEY]))
+                key = int(events.rows[done, layout.EVENT_KEY])
+                self._free_nodes(key, int(events.rows[done, layout.EVENT_TIME_US]))
+                self._make_room(key)
 
     def expire(self, now_us: int, closing_us: int = -1) -> None:
         """Let event time reach now_us for every key. `closing_us` >= 0: for the last time."""
-        done, size = 0, len(self.keys)
+        if self._runs_held == 0 and self._waiting_held == 0:
+            return
+        done, size = 0, self._slots.count
+        keys = self.keys[:size]
         while done < size:
-            done = runs.expire(
-                self._tables.automaton, self.arena, self.keys, done, now_us, closing_us
-            )
+            done = runs.expire(self._tables.automaton, self.arena, keys, done, now_us, closing_us)
             if done < size:
                 self._make_room(done)
 
+    def advance_to(self, now_us: int) -> None:
+        """`expire` where that can show: other runs may as well end when memory is needed."""
+        if self._tells_time or self._waiting_held:
+            self.expire(now_us)
+
+    @cached_property
+    def _tells_time(self) -> bool:
+        """Whether a deadline alone makes a match or a timed-out run."""
+        automaton = self._tables.automaton
+        pending = automaton.states[:, layout.STATE_PENDING]
+        return bool(automaton.settings[layout.KEEP_TIMEOUTS]) or bool(pending.any())
+
     def take_found(self) -> Chains:
         """The matches found since the last call."""
-        return self._take(layout.FOUND, self.arena.found)
+        self._read_out()
+        found, self._found = Chains.joined(self._found), []
+        return found
 
     def take_timed_out(self) -> Chains:
         """The runs that timed out since the last call."""
-        return self._take(layout.TIMED_OUT, self.arena.timed_out)
+        self._read_out()
+        timed_out, self._timed_out = Chains.joined(self._timed_out), []
+        return timed_out
 
     def take_faults(self) -> list[tuple[int, int, int]]:
         """(event, condition, code) of each fault of the last `process`."""
@@ -71,40 +113,80 @@ class RunArena:
         self.arena.counters[layout.FAULTS] = 0
         return [(int(e), int(c), int(code)) for e, c, code in self.arena.faults[:count]]
 
-    def _take(self, counter: int, out: Int64s) -> Chains:
-        count = int(self.arena.counters[counter])
-        self.arena.counters[counter] = 0
-        nodes = np.ascontiguousarray(out[:count, layout.OUT_NODE])
-        offsets = np.zeros(count + 1, np.int64)
+    def _read_out(self) -> None:
+        """Copy what came out, so that the captures behind it need not be kept."""
+        for counter, out, parts in (
+            (layout.FOUND, self.arena.found, self._found),
+            (layout.TIMED_OUT, self.arena.timed_out, self._timed_out),
+        ):
+            count = int(self.arena.counters[counter])
+            if count or not parts:
+                parts.append(self._chains(out[:count]))
+            self.arena.counters[counter] = 0
+
+    def _chains(self, out: Int64s) -> Chains:
+        nodes = np.ascontiguousarray(out[:, layout.OUT_NODE])
+        offsets = np.zeros(len(out) + 1, np.int64)
         chains.chain_lengths(self.arena.nodes, nodes, offsets[1:])
         np.cumsum(offsets, out=offsets)
         variable = np.empty(offsets[-1], np.int64)
         sequence = np.empty(offsets[-1], np.int64)
         chains.write_chains(self.arena.nodes, nodes, offsets, variable, sequence)
-        return Chains(offsets, variable, sequence, out[:count, layout.OUT_AT_US].copy())
+        return Chains(offsets, variable, sequence, out[:, layout.OUT_AT_US].copy())
 
     # ------------------------------------------------------------------ keys
 
-    def ensure_keys(self, count: int) -> None:
-        """Have room for keys 0..count - 1."""
-        size = len(self.keys)
-        if count > size:
-            fresh = _empty_keys(max(count, 2 * size))
-            fresh[:size] = self.keys
-            self.keys = fresh
+    def slots_of(self, codes: Int64s, begins: Bools, now_us: int) -> Int64s:
+        """The rows of these keys in `keys`, -1 where nothing can happen to the key.
 
-    def active_keys(self) -> Bools:
-        """Which keys have state."""
-        has_runs = self.keys[:, layout.KEY_HEAD] >= 0
-        active: Bools = has_runs | (self.keys[:, layout.KEY_WAITING] >= 0)
-        return active
+        `begins`: where an event could begin a run; such keys get a row. Event time is now_us.
+        """
+        self._slots.reach(int(codes.max()) + 1)
+        beginning = int(np.count_nonzero(begins))
+        if len(self.arena.nodes) - self.node_count < beginning:
+            self.tidy(now_us, beginning)
+        slots, fresh = self._slots.ask(codes, begins)
+        if self._slots.count + len(fresh) > len(self.keys):
+            self.tidy(now_us, beginning)
+            slots, fresh = self._slots.ask(codes, begins)
+            total = self._slots.count + len(fresh)
+            if 2 * total > len(self.keys):
+                self._resize_keys(max(total, 2 * len(self.keys)))
+        if len(fresh) == 0:
+            return slots
+        self._slots.add(fresh)
+        return self._slots.slots(codes)
+
+    def _resize_keys(self, size: int) -> None:
+        used, fresh = self.keys[: self._slots.count], _empty_keys(size)
+        fresh[: len(used)] = used
+        self.keys = fresh
+
+    def _has_state(self) -> Bools:
+        keys = self.keys[: self._slots.count]
+        has: Bools = (keys[:, layout.KEY_HEAD] >= 0) | (keys[:, layout.KEY_WAITING] >= 0)
+        return has
+
+    def active_keys(self) -> Int64s:
+        """Codes of the keys that have state."""
+        return self._slots.codes[self._has_state()]
 
     def keep_keys(self, codes: Int64s) -> None:
-        """Key i is from now on what was key codes[i]; all others have no state."""
-        fresh = _empty_keys(len(codes))
-        held = codes < len(self.keys)
-        fresh[held] = self.keys[codes[held]]
-        self.keys = fresh
+        """Key i is from now on what was key codes[i] (sorted); no other key has state."""
+        self._drop_idle_keys()
+        self._slots.renumber(codes)
+
+    def _drop_idle_keys(self) -> None:
+        kept = np.flatnonzero(self._has_state())
+        held = self.keys[kept]
+        self._slots.keep(kept)
+        self.keys = _empty_keys(len(self.keys))
+        self.keys[: len(kept)] = held
+
+    @property
+    def held_back(self) -> int:
+        """Completed matches that wait for runs that began earlier."""
+        return int(self.keys[:, layout.KEY_WAITINGS].sum())
 
     # ------------------------------------------------------------------ captures
 
@@ -115,24 +197,44 @@ class RunArena:
 
     @property
     def open_runs(self) -> int:
-        """Runs that have taken an event and are not yet decided."""
+        """Runs that have taken an event and are not yet decided, or not yet known to be."""
         return int(self.keys[:, layout.KEY_RUNS].sum())
 
-    def sequences_since(self, node: int) -> Int64s:
-        """The distinct events, sorted, that nodes from this number on captured."""
-        found: Int64s = np.unique(self.arena.nodes[node : self.node_count, layout.NODE_SEQUENCE])
-        return found
+    @property
+    def _runs_held(self) -> int:
+        return len(self.arena.runs) - 1 - int(self.arena.counters[layout.FREE_RUNS])
+
+    @property
+    def _waiting_held(self) -> int:
+        return len(self.arena.waiting) - int(self.arena.counters[layout.FREE_WAITINGS])
+
+    def sequences_from(self, sequence: int) -> Int64s:
+        """The events from this one on that runs hold, or held until lately, in any order."""
+        held = self.arena.nodes[: self.node_count, layout.NODE_SEQUENCE]
+        return held[held >= sequence]
 
     def is_worth_compacting(self) -> bool:
         """Whether captures have doubled since the unreachable ones were last dropped."""
         return self.node_count > 2 * self._nodes_at_last_count
 
-    def compact(self) -> None:
+    def tidy(self, now_us: int, room: int = 0) -> None:
+        """End the runs whose time is up, and forget what no run and no waiting match can reach.
+
+        Afterwards there is room for that many captures, and for as many as are held.
+        """
+        self.expire(now_us)
+        self._compact()
+        self._drop_idle_keys()
+        self._spare_nodes(room)
+
+    def _compact(self) -> None:
         """Forget captures that no run and no waiting match can reach. O(nodes + runs)."""
+        self._read_out()
+        keys = self.keys[: self._slots.count]
         reachable = np.zeros(self.node_count, np.int64)
-        chains.mark_reachable(self.arena, self.keys, reachable)
+        chains.mark_reachable(self.arena, keys, reachable)
         number = np.cumsum(reachable) - 1
-        chains.renumber_holders(self.arena, self.keys, number)
+        chains.renumber_holders(self.arena, keys, number)
         kept = np.flatnonzero(reachable)
         self._move_nodes(kept, number)
         self.arena.counters[layout.NODES] = len(kept)
@@ -151,15 +253,33 @@ class RunArena:
 
     # ------------------------------------------------------------------ growth
 
+    def _free_nodes(self, key: int, now_us: int) -> None:
+        """Where captures lack room for the key's next event, drop old ones before growing."""
+        if len(self.arena.nodes) - self.node_count >= self._made(key):
+            return
+        self._compact()  # before `expire`, which would see no room
+        self.expire(now_us)
+        self._compact()
+        self._spare_nodes(self._slots.count)  # as many as were walked over: O(1) per capture made
+
+    def _spare_nodes(self, room: int) -> None:
+        used, size = self.node_count, len(self.arena.nodes)
+        if size - used < max(size // 2, room):
+            self._grow("nodes", used, max(used, room))
+            self._grow("registers", used, max(used, room))
+
+    def _made(self, key: int) -> int:
+        """The most captures that the key's next event can make."""
+        open_runs = int(self.keys[key, layout.KEY_RUNS])
+        return (open_runs + 1) * int(self._tables.automaton.settings[layout.RUNS_PER_STEP])
+
     def _make_room(self, key: int) -> None:
         """Grow whatever the next event of this key might overflow (see runs.has_room)."""
-        open_runs = int(self.keys[key, layout.KEY_RUNS])
-        made = (open_runs + 1) * int(self._tables.automaton.settings[layout.RUNS_PER_STEP])
+        open_runs, made = int(self.keys[key, layout.KEY_RUNS]), self._made(key)
         done = made + 2 * open_runs + int(self.keys[key, layout.KEY_WAITINGS])
         counters = self.arena.counters
-        self._grow("nodes", int(counters[layout.NODES]), made)
-        self._grow("registers", int(counters[layout.NODES]), made)
-        self.arena = self.arena._replace(registers_f=self.arena.registers.view(np.float64))
+        self._grow("nodes", self.node_count, made)
+        self._grow("registers", self.node_count, made)
         self._grow("found", int(counters[layout.FOUND]), done)
         self._grow("timed_out", int(counters[layout.TIMED_OUT]), open_runs)
         self._grow("done", 0, done)
@@ -170,9 +290,15 @@ class RunArena:
         )
 
     def _grow(self, name: str, used: int, more: int) -> None:
+        """Make room for so many more rows, at least twice as many as there are."""
         array: Int64s = getattr(self.arena, name)
-        if len(array) - used < more:
-            self.arena = self.arena._replace(**{name: _enlarged(array, 2 * len(array) + more)})
+        if len(array) - used >= more:
+            return
+        larger = _enlarged(array, max(2 * len(array), used + more))
+        changed: dict[str, Any] = {name: larger}
+        self.arena = self.arena._replace(**changed)
+        if name == "registers":
+            self.arena = self.arena._replace(registers_f=larger.view(np.float64))
 
     def _grow_list(self, name: str, link: int, free: int, count: int, more: int) -> None:
         """Enlarge a table whose free rows are linked by a column."""

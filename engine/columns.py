@@ -11,6 +11,7 @@ an error nowhere. `and`, `or`, `in`, `between`, `case` and `coalesce` decide fro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -92,7 +93,7 @@ class _Result:
 
 
 class ColumnEvaluator:
-    """Evaluates bound expressions over the rows of one table, and keeps every result.
+    """Evaluates bound expressions over the rows of one table, and keeps the results.
 
     `captured` gives the column for a `Captured` node, one value per row of the table, and may
     report errors; without it only expressions over the event under test can be evaluated. The types
@@ -106,6 +107,7 @@ class ColumnEvaluator:
         self._rows = table.num_rows
         self._captured = captured
         self._memo: dict[Expression, _Result] = {}
+        self._kept: dict[Expression, _Result] = {}  # what outlives `forget`
         self._asked: dict[Expression, None] = {}
         self._read_again: set[Field] = set()
 
@@ -128,8 +130,17 @@ class ColumnEvaluator:
     @property
     def errors(self) -> list[EvaluationError]:
         """The errors of all expressions asked for so far."""
-        found = [error for asked in self._asked for error in self._memo[asked].errors]
+        results = [self._result(asked) for asked in self._asked]
+        found = [error for result in results for error in result.errors]
         return list(dict.fromkeys(found))
+
+    def forget(self, kept: AbstractSet[Expression]) -> None:
+        """Let go of all results but those of fields and of these expressions."""
+        for expression, result in self._memo.items():
+            if isinstance(expression, Field) or expression in kept:
+                self._kept[expression] = result
+        self._memo.clear()
+        self._asked.clear()
 
     def _ask(self, expression: Expression) -> _Result:
         self._asked.setdefault(expression)
@@ -137,7 +148,7 @@ class ColumnEvaluator:
             return self._result(expression)
 
     def _result(self, expression: Expression) -> _Result:
-        found = self._memo.get(expression)
+        found = self._memo.get(expression) or self._kept.get(expression)
         if found is None:
             found = self._memo[expression] = self._compute(expression)
         elif isinstance(expression, Field) and expression not in self._read_again:

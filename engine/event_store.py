@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -38,11 +40,11 @@ class EventStore:
         return take_rows(self._batches[0], rows)
 
     def keep(self, sequences: Int64s) -> None:
-        """Hold these events (sorted) and forget the others."""
+        """Hold these events and forget the others."""
         if len(self) == 0:
             return
         self._merge()
-        rows = np.flatnonzero(np.isin(self._sequences[0], sequences, assume_unique=True))
+        rows = np.flatnonzero(np.isin(self._sequences[0], sequences))
         self._batches = [take_rows(self._batches[0], rows)]
         self._sequences = [self._sequences[0][rows]]
 
@@ -61,4 +63,5 @@ class EventStore:
 def take_rows(batch: EventBatch, rows: Int64s) -> EventBatch:
     """The batch's rows with these indices, copied, so that the batch itself can be let go."""
     stream = None if batch.stream is None else batch.stream[rows]
-    return EventBatch(batch.table.take(pa.array(rows)), batch.time_us[rows], stream)
+    indices: Any = pa.array(rows)
+    return EventBatch(batch.table.take(indices), batch.time_us[rows], stream)

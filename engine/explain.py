@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cep.engine.automaton import Action
 from cep.engine.expression import Expression
 from cep.engine.interning import TextCodes
+from cep.engine.kernels.codes import Register
 from cep.engine.nfa import build_nfa
 from cep.engine.pattern import Pattern, Stream
 from cep.engine.printer import print_expression, print_pattern
@@ -123,7 +124,8 @@ def _program_lines(tables: Tables) -> list[str]:
             lines.append(f"    {condition_name(nfa, number)}: {print_expression(across)}")
     if not lines:
         return []
-    held = ", ".join(_register_text(tables, r) for r in tables.machine.registers)
+    shown = [r for r in tables.machine.registers if r.kind is not Register.CARRY]
+    held = ", ".join(_register_text(tables, r) for r in shown)
     return ["  once per open run, where the columns hold:", *lines, f"  each run keeps: {held}"]
 
 

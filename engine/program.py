@@ -224,6 +224,8 @@ class _Compiler:
         if function == "count":
             kind = Register.COUNT if argument is None else Register.COUNT_VALID
             self.read_register(node, kind, to)
+        elif function == "sum" and not _is_float(argument):
+            self.integer_sum(node, Op.WHOLE_SUM, to)
         elif function == "avg":
             self.average(node, to)
         elif function == "stddev":
@@ -251,11 +253,17 @@ class _Compiler:
             source = self.machine.input(node.argument)
         return self.machine.register(RegisterSpec(kind, node.variable, source, as_float))
 
-    def average(self, node: Captured, to: int) -> None:
+    def integer_sum(self, node: Captured, op: Op, to: int) -> None:
         self.read_register(node, Register.SUM, to)
+        self.read_register(node, Register.CARRY, to + 1)
+        self.emit(op, to, to, to + 1)
+
+    def average(self, node: Captured, to: int) -> None:
+        if _is_float(node.argument):
+            self.read_register(node, Register.SUM, to)
+        else:
+            self.integer_sum(node, Op.REAL_SUM, to)
         self.read_register(node, Register.COUNT_VALID, to + 1)
-        if not _is_float(node.argument):
-            self.emit(Op.TO_FLOAT, to, to)
         self.emit(Op.TO_FLOAT, to + 1, to + 1)
         self.emit(Op.DIVIDE_OR_NULL, to, to, to + 1)
         if node.type is DataType.DURATION:
@@ -264,6 +272,9 @@ class _Compiler:
 
     def deviation(self, node: Captured, to: int) -> None:
         """Sample standard deviation by Welford's recurrence (Knuth, TAOCP vol. 2, 4.2.2)."""
+        if node.argument is not None and not _is_float(node.argument):
+            number = Cast(node.argument, DataType.FLOAT, type=DataType.FLOAT)
+            node = replace(node, argument=number)
         self.add_register(node, Register.COUNT_VALID, False)
         self.add_register(node, Register.MEAN, True)
         self.read_register(node, Register.DEVIATION, to)
@@ -314,6 +325,8 @@ class _Compiler:
         else:
             self.pair(left, right, to)
             self.emit(_INTEGER_ARITHMETIC[operator], to, to, to + 1)
+            if node.type is DataType.TIMESTAMP:
+                self.emit(Op.IN_CALENDAR, to, to)
 
     def case(
         self,
@@ -399,13 +412,17 @@ class _Compiler:
         ) and first.function in ("first", "last")
         if not one_event or any(isinstance(n, Field) for n in _outside_captures(node)):
             raise NotInKernelError(node, "this operation over fields of different events")
+        value = _without_captures(node, lambda part: part.argument or part)
+        self.captured(replace(first, argument=value, type=node.type), to)
+        if any(_makes_something_of_null(part) for part in walk(node)):
+            self.unless_nothing_is_captured(first, node, to)
 
-        def moved(part: Expression) -> Expression:
-            if isinstance(part, Captured) and part.argument is not None:
-                return part.argument
-            return rebuild(part, moved)
-
-        self.captured(replace(first, argument=moved(node), type=node.type), to)
+    def unless_nothing_is_captured(self, first: Captured, node: Expression, to: int) -> None:
+        """Replace the hoisted value by that of the node over NULLs, where there is no event yet."""
+        count = Captured("count", first.variable, None, type=DataType.INTEGER)
+        self.compile(_compared(">", count, Literal(0, type=DataType.INTEGER)), to + 1)
+        self.compile(_without_captures(node, lambda part: Literal(None, type=part.type)), to + 2)
+        self.emit(Op.CHOOSE, to, to + 1, to, to + 2)
 
 
 _FLOAT_ARITHMETIC = {
@@ -441,8 +458,28 @@ def _between(operand: Expression, low: Expression, high: Expression) -> Expressi
 
 
 def _any_of(operand: Expression, items: tuple[Expression, ...]) -> Expression:
+    if not items:
+        return Literal(False, type=DataType.BOOLEAN)
     tests = [_compared("=", operand, item) for item in items]
     return reduce(lambda a, b: Binary("or", a, b, type=DataType.BOOLEAN), tests)
+
+
+def _without_captures(node: Expression, instead: Callable[[Captured], Expression]) -> Expression:
+    def moved(part: Expression) -> Expression:
+        return instead(part) if isinstance(part, Captured) else rebuild(part, moved)
+
+    return moved(node)
+
+
+def _makes_something_of_null(node: Expression) -> bool:
+    """Whether the value can be other than NULL where an operand is NULL."""
+    match node:
+        case Call(function, _):
+            return function in ("coalesce", "greatest", "least", "nullif")
+        case Binary(operator, _, _):
+            return operator in ("and", "or")
+        case _:
+            return isinstance(node, Between | Case | InList | IsNull)
 
 
 def _outside_captures(node: Expression) -> list[Expression]:

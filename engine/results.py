@@ -17,6 +17,8 @@ from cep.engine.pattern import Pattern
 class MatchBatch:
     """Matches (or timed-out runs) of one pattern, with every event that they captured.
 
+    What several patterns find in one step shares one table of events, which has the others' too.
+
     Match i took `events` rows `row[offsets[i]:offsets[i + 1]]`, in the order in which they were
     taken, the j-th of them by variable `variables[variable[j]]`. All arrays are read-only by
     agreement. Shapes: m matches, t events taken in all, e distinct events.
@@ -25,10 +27,10 @@ class MatchBatch:
     pattern: Pattern  # bound: every expression has its type
     variables: tuple[str, ...]
     offsets: Int64s  # (m + 1,)
-    variable: npt.NDArray[np.int32]  # (t,)
+    variable: npt.NDArray[np.integer[Any]]  # (t,)
     row: Int64s  # (t,) index into `events`
     at_us: Int64s  # (m,) event time at which the match was found or the run timed out
-    events: pa.Table  # (e,) all fields of the captured events
+    events: pa.Table  # (e,) all fields of the captured events, shared with other batches
     event_time_us: Int64s  # (e,)
     event_stream: npt.NDArray[np.int16] | None  # (e,) index into the schema's streams
     event_position: Int64s  # (e,) place in the input, from 0, in event-time order
@@ -72,8 +74,10 @@ class Output:
     matches: list[MatchBatch] = field(default_factory=list)
     timeouts: list[MatchBatch] = field(default_factory=list)
     errors: list[ErrorBatch] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def extend(self, other: Output) -> None:
         self.matches += other.matches
         self.timeouts += other.timeouts
         self.errors += other.errors
+        self.notes += other.notes

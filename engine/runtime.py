@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from cep.engine.arena import Chains
 from cep.engine.batch import EventBatch, Int64s
 from cep.engine.columns import Column, ColumnEvaluator
 from cep.engine.event_store import EventStore, take_rows
-from cep.engine.expression import DataType, Field
+from cep.engine.expression import DataType, Expression, Field, walk
 from cep.engine.interning import KeyCodes, TextCodes
 from cep.engine.operators.match import Failure, Fed, MatchOperator
 from cep.engine.pattern import Pattern, Stream
@@ -37,8 +39,9 @@ class Runtime:
     ) -> None:
         self._slice_rows = slice_rows
         numbers = {stream.name: i for i, stream in enumerate(streams)}
-        texts = TextCodes()
-        self.operators = [MatchOperator(p, numbers, texts, capacity) for p in patterns]
+        self._texts = TextCodes()
+        self.operators = [MatchOperator(p, numbers, self._texts, capacity) for p in patterns]
+        self._shared = _shared(operator.expressions for operator in self.operators)
         self._spaces: dict[tuple[str, ...], KeySpace] = {}
         for operator in self.operators:
             key = operator.pattern.key
@@ -72,22 +75,23 @@ class Runtime:
         """The final watermark: no event will come any more."""
         for operator in self.operators:
             operator.close(self._last_us)
-        return self._collect(None)
+        output = self._collect(None)
+        output.notes += [_held_back(o.pattern, o.held_back) for o in self.operators if o.held_back]
+        return output
 
     # ------------------------------------------------------------------ one slice
 
     def _process_slice(self, batch: EventBatch) -> Output:
         output = Output()
-        evaluator = ColumnEvaluator(batch.table)
+        fed = Fed(batch, self._sequence, self._texts, self._shared)
         for space in self._spaces.values():
-            space.open_batch(batch, evaluator)
+            space.open_batch(batch, fed.evaluator)
             output.errors += space.missing_keys(batch)
         for operator in self.operators:
-            space = self._spaces[operator.pattern.key]
-            fed = Fed(batch, self._sequence, evaluator, space.keys_of)
-            failures = operator.process(fed)
+            failures = operator.process(fed, self._spaces[operator.pattern.key])
             output.errors += _error_batches(batch, operator.pattern, failures)
             operator.advance_to(int(batch.time_us[-1]))
+            fed.forget()
         self._last_us = int(batch.time_us[-1])
         output.extend(self._collect(batch))
         self._sequence += len(batch)
@@ -97,48 +101,65 @@ class Runtime:
     def _collect(self, batch: EventBatch | None) -> Output:
         """Take the operators' results, keep the events of the batch that are still needed."""
         found = [(o, o.take_matches(), o.take_timeouts()) for o in self.operators]
+        reported = [c.sequence for _, *both in found for c in both if len(c.sequence)]
         if batch is not None:
-            self._keep_events(batch, [c.sequence for _, *both in found for c in both])
+            self._keep_events(batch, reported)
         output = Output()
-        for operator, matches, timeouts in found:
-            if len(matches.at_us):
-                output.matches.append(self._match_batch(operator, matches))
-            if len(timeouts.at_us):
-                output.timeouts.append(self._match_batch(operator, timeouts))
+        if reported:
+            events = self._reported(reported)
+            for operator, matches, timeouts in found:
+                if len(matches.at_us):
+                    output.matches.append(events.batch(operator, matches))
+                if len(timeouts.at_us):
+                    output.timeouts.append(events.batch(operator, timeouts))
         return output
 
     def _keep_events(self, batch: EventBatch, reported: list[Int64s]) -> None:
-        needed = [operator.new_sequences() for operator in self.operators]
-        sequences = np.unique(np.concatenate([*needed, *reported]))
-        sequences = sequences[np.searchsorted(sequences, self._sequence) :]
-        self._store.add(sequences, take_rows(batch, sequences - self._sequence))
+        base = self._sequence
+        needed = np.zeros(len(batch), np.bool_)
+        for operator in self.operators:
+            needed[operator.sequences_from(base) - base] = True
+        for sequences in reported:
+            needed[sequences[sequences >= base] - base] = True
+        rows = np.flatnonzero(needed)
+        self._store.add(rows + base, take_rows(batch, rows))
 
-    def _match_batch(self, operator: MatchOperator, chains: Chains) -> MatchBatch:
-        sequences, rows = np.unique(chains.sequence, return_inverse=True)
-        events = self._store.take(sequences)
-        return MatchBatch(
-            pattern=operator.pattern,
-            variables=operator.variables,
-            offsets=chains.offsets,
-            variable=chains.variable,
-            row=rows.astype(np.int64),
-            at_us=chains.at_us,
-            events=events.table,
-            event_time_us=events.time_us,
-            event_stream=events.stream,
-            event_position=sequences,
-        )
+    def _reported(self, reported: list[Int64s]) -> Reported:
+        sequences = np.unique(np.concatenate(reported))
+        return Reported(sequences, self._store.take(sequences))
 
     # ------------------------------------------------------------------ memory
 
     def _forget(self) -> None:
         """Let go of events that no run holds and of keys without state, now and then."""
         if len(self._store) > 2 * self._events_kept:
-            live = [operator.live_sequences() for operator in self.operators]
-            self._store.keep(np.unique(np.concatenate(live)))
+            live = [operator.sequences_from(0) for operator in self.operators]
+            self._store.keep(np.concatenate(live))
             self._events_kept = max(len(self._store), 1024)
         for space in self._spaces.values():
             space.forget_idle_keys()
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The events of all matches of one step, by sequence (sorted): taken once, shared by all."""
+
+    sequences: Int64s
+    events: EventBatch
+
+    def batch(self, operator: MatchOperator, chains: Chains) -> MatchBatch:
+        return MatchBatch(
+            pattern=operator.pattern,
+            variables=operator.variables,
+            offsets=chains.offsets,
+            variable=chains.variable,
+            row=np.searchsorted(self.sequences, chains.sequence),
+            at_us=chains.at_us,
+            events=self.events.table,
+            event_time_us=self.events.time_us,
+            event_stream=self.events.stream,
+            event_position=self.sequences,
+        )
 
 
 class KeySpace:
@@ -154,21 +175,34 @@ class KeySpace:
         """Prepare for `keys_of` on the rows of this batch."""
         self._columns: list[Column] = [evaluator.evaluate(field) for field in self._fields]
         self._row_codes: Int64s = np.full(len(batch), -1, np.int64)
+        self._all: tuple[Int64s, Int64s] | None = None
         self._null_rows: Int64s | None = None
         nulls = [missing for c in self._columns if (missing := _null_rows(c)) is not None]
         if nulls:
             self._null_rows = np.unique(np.concatenate(nulls))
 
-    def keys_of(self, rows: Int64s) -> tuple[Int64s, Int64s]:
-        """Those of the rows that have a key, and their key codes. Each row is encoded once."""
+    def keys_of(self, rows: Int64s | None) -> tuple[Int64s, Int64s]:
+        """Those of the rows (None: all) that have a key, and their key codes.
+
+        Each row is encoded once.
+        """
+        if rows is None:
+            if self._all is None:
+                self._all = self._keys_of(np.arange(len(self._row_codes)))
+            return self._all
+        return self._keys_of(rows)
+
+    def _keys_of(self, rows: Int64s) -> tuple[Int64s, Int64s]:
         if not self._fields:
             return rows, np.zeros(len(rows), np.int64)
         if self._null_rows is not None:
             rows = np.setdiff1d(rows, self._null_rows, assume_unique=True)
-        fresh = rows[self._row_codes[rows] < 0]
+        codes = self._row_codes[rows]
+        fresh = rows[codes < 0]
         if len(fresh):
             self._row_codes[fresh] = self._codes.encode(self._columns, fresh)
-        return rows, self._row_codes[rows]
+            codes = self._row_codes[rows]
+        return rows, codes
 
     def missing_keys(self, batch: EventBatch) -> Iterator[ErrorBatch]:
         if self._null_rows is None:
@@ -185,8 +219,7 @@ class KeySpace:
             return
         active = np.zeros(len(self._codes), np.bool_)
         for operator in self.operators:
-            own = operator.active_keys()[: len(active)]
-            active[: len(own)] |= own
+            active[operator.active_keys()] = True
         kept = np.flatnonzero(active)
         if 2 * len(kept) <= len(active):
             self._codes = self._codes.keep(kept)
@@ -206,6 +239,22 @@ def _null_rows(column: Column) -> Int64s | None:
     if column.valid is None or bool(column.valid.all()):
         return None
     return np.flatnonzero(~column.valid)
+
+
+def _shared(asked: Iterable[list[Expression]]) -> frozenset[Expression]:
+    """What more than one operator evaluates, as a whole or as part of something larger."""
+    users: Counter[Expression] = Counter()
+    for expressions in asked:
+        users.update({part for expression in expressions for part in walk(expression)})
+    return frozenset(expression for expression, count in users.items() if count > 1)
+
+
+def _held_back(pattern: Pattern, count: int) -> str:
+    matches = "1 match is" if count == 1 else f"{count:,} matches are"
+    return (
+        f"pattern {pattern.name}: {matches} held back by runs that began earlier and never end;"
+        " add `within`"
+    )
 
 
 def _field_types(names: tuple[str, ...], streams: Sequence[Stream]) -> tuple[DataType, ...]:

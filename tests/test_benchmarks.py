@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 import cep
-from benchmarks.measure import Measured
+from benchmarks.measure import Measured, WrongOutputError, check_many
 from benchmarks.oracle import count_matches
 from benchmarks.queries import QUERIES, many_rules, rules
 from benchmarks.report import render
@@ -34,6 +34,18 @@ def test_many_rules_are_as_many_different_patterns() -> None:
     assert len({str(pattern).split("\n", 1)[1] for pattern in patterns}) == 200
 
 
+def test_each_of_many_patterns_finds_what_it_finds_alone(table: pa.Table) -> None:
+    check_many(12, table)
+
+
+def test_a_pattern_that_finds_less_among_others_is_reported(
+    table: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.measure.one_rule", lambda _: rules("Q3"))
+    with pytest.raises(WrongOutputError, match=r"p0: \d+ matches among 2, \d+ alone"):
+        check_many(2, table)
+
+
 def test_the_report_shows_events_per_second_and_the_cost_per_pattern() -> None:
     one = Measured(
         name="20 patterns",
@@ -45,7 +57,11 @@ def test_the_report_shows_events_per_second_and_the_cost_per_pattern() -> None:
         warm_up=1.5,
         before_mb=300.0,
         peak_mb=350.0,
+        alone=20.0,
     )
     page = render("2025-03-03", (2_000_000, 50_000, 5), [one], [one], [one])
     assert "| 20 patterns |             4.00 |   0.500 |  12,345 |" in page
-    assert "| 20       |             4.00 |                     12.5 |  12,345 |     350 |" in page
+    assert (
+        "| 20 patterns |             4.00 |                     12.5 |  20.0 |  12,345 |     350 |"
+        in page
+    )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from cep.engine.kernels.codes import Fault, Register
+import math
+
+import numpy as np
+
+from cep.engine.kernels.codes import Register
 from cep.engine.kernels.jit import helper, inlined
 from cep.engine.kernels.layout import (
     BITS_MAX,
@@ -27,7 +31,6 @@ from cep.engine.kernels.layout import (
     Events,
     Programs,
 )
-from cep.engine.kernels.machine import add_fault
 
 
 @inlined
@@ -124,29 +127,38 @@ def update_register(
         if kind == Register.LAST or not first_is_set(arena, programs, node, r):
             set_register(arena, events, event, source, node, r, valid)
         return
-    if not valid:
+    if not valid or kind == Register.CARRY:
         return
     if kind == Register.MEAN or kind == Register.DEVIATION:
         update_moment(arena, programs, events, event, node, r)
         return
     if not had:
         set_register(arena, events, event, source, node, r, valid)
+        if kind == Register.SUM and not as_float:
+            arena.registers[node, r + 1] = 0
+            arena.nodes[node, NODE_VALID] |= own << 1
         return
     if as_float:
         x = events.inputs_f[event, source]
         held_f = arena.registers_f[node, r]
         if kind == Register.SUM:
             arena.registers_f[node, r] = held_f + x
-        elif (kind == Register.MIN and x < held_f) or (kind == Register.MAX and x > held_f):
+        elif (
+            (kind == Register.MIN and x < held_f)
+            or (kind == Register.MAX and x > held_f)
+            or math.isnan(held_f)
+        ):
             arena.registers_f[node, r] = x
         return
     i = events.inputs[event, source]
     held = arena.registers[node, r]
     if kind == Register.SUM:
-        arena.registers[node, r] = held + i
-        if (held > 0) == (i > 0) and (held + i > 0) != (held > 0) and held != 0 and i != 0:
-            arena.nodes[node, NODE_VALID] &= ~own  # the sum left 64 bits: NULL, said by the caller
-            add_fault(arena, event, r, -Fault.OVERFLOW)
+        total = np.int64(np.uint64(held) + np.uint64(i))  # signed must not overflow
+        arena.registers[node, r] = total
+        if held < 0 and i < 0 and total >= 0:
+            arena.registers[node, r + 1] -= 1
+        elif held >= 0 and i >= 0 and total < 0:
+            arena.registers[node, r + 1] += 1
     elif (
         (kind == Register.MIN and i < held)
         or (kind == Register.MAX and i > held)

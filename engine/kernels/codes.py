@@ -10,7 +10,7 @@ class Register(IntEnum):
 
     COUNT = 0  # events
     COUNT_VALID = 1  # events whose x is not NULL
-    SUM = 2
+    SUM = 2  # of integers: modulo 2**64, with its CARRY in the register behind it
     MIN = 3
     MAX = 4
     FIRST = 5
@@ -19,6 +19,7 @@ class Register(IntEnum):
     MAX_TEXT = 8
     MEAN = 9  # Welford's running mean
     DEVIATION = 10  # Welford's sum of squared deviations
+    CARRY = 11  # how many times 2**64 the sum of integers before it has left out
 
 
 class Op(IntEnum):
@@ -66,6 +67,9 @@ class Op(IntEnum):
     TRUNCATE = 39
     DIVIDE_OR_NULL = 40  # a / b, NULL where b is 0
     SAMPLE_DEVIATION = 41  # from a sum of squared deviations a over b values
+    WHOLE_SUM = 42  # the sum of integers that a and its carry b stand for
+    REAL_SUM = 43  # the same as a float
+    IN_CALENDAR = 44  # a time of the years 1 to 9999
 
 
 class Fault(IntEnum):

@@ -6,7 +6,9 @@ longer to compile than most of these functions; calling one from Python ends the
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -19,11 +21,23 @@ njit: Callable[..., Any] = numba.njit  # whose own types leave some of its optio
 OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
 
 
+def sources_stamp() -> str:
+    """A name for the present text of all kernels."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+
+STAMP = sources_stamp()
+
+
 def kernel(function: F) -> F:
     """Compile on first call, cached on disk together with all that it calls.
 
-    A kernel allocates nothing, raises nothing and touches no Python object.
+    A kernel allocates nothing, raises nothing and touches no Python object. The cache watches only
+    the kernel's own file, but names its files after the function: the stamp in the name keeps a
+    kernel from going on with a helper that has changed in another file.
     """
+    function.__qualname__ = f"{function.__qualname__}_{STAMP}"
     return cast(F, njit(cache=True, **OPTIONS)(function))
 
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from cep.engine.event_time import EARLIEST_US, LATEST_US
 from cep.engine.kernels.codes import Fault, Op, Register
 from cep.engine.kernels.jit import helper, inlined
 from cep.engine.kernels.layout import (
@@ -82,20 +83,23 @@ def compares(order: int, kind: int) -> bool:
 
 @helper
 def run_integer(slots: Int64s, slots_f: Floats, op: int, to: int, a: int, b: int) -> int:
-    """Checked 64-bit arithmetic on slots; returns the fault."""
+    """Checked 64-bit arithmetic on slots; returns the fault.
+
+    Only unsigned arithmetic may overflow: the compiler takes for granted that signed never does.
+    """
     x = slots[a, SLOT_VALUE]
     y = slots[b, SLOT_VALUE]
     low = -9223372036854775808
     if op == Op.ADD_I:
-        z = x + y
+        z = np.int64(np.uint64(x) + np.uint64(y))
         if (x >= 0) == (y >= 0) and (z >= 0) != (x >= 0):
             return Fault.OVERFLOW
     elif op == Op.SUBTRACT_I:
-        z = x - y
+        z = np.int64(np.uint64(x) - np.uint64(y))
         if (x >= 0) != (y >= 0) and (z >= 0) != (x >= 0):
             return Fault.OVERFLOW
     elif op == Op.MULTIPLY_I:
-        z = x * y
+        z = np.int64(np.uint64(x) * np.uint64(y))
         if x != 0 and ((x == -1 and y == low) or (y == -1 and x == low)):
             return Fault.OVERFLOW
         if x != 0 and x != -1 and z // x != y:
@@ -103,7 +107,7 @@ def run_integer(slots: Int64s, slots_f: Floats, op: int, to: int, a: int, b: int
     elif op == Op.MODULO_I:
         if y == 0:
             return Fault.DIVISION_BY_ZERO
-        z = 0 if y == -1 else x % y
+        z = x % y if y != -1 else x - x
         if z != 0 and (z < 0) != (x < 0):
             z -= y  # Python's remainder has the sign of the divisor, SQL's of the dividend
     elif op == Op.NEG_I:
@@ -267,8 +271,7 @@ def run_strict(slots: Int64s, slots_f: Floats, code: Int64s, text_rank: Int64s, 
         or (op >= Op.ADD_F and op <= Op.MODULO_F)
         or (op >= Op.COMPARE_I and op <= Op.COMPARE_IF)
         or op == Op.POWER
-        or op == Op.DIVIDE_OR_NULL
-        or op == Op.SAMPLE_DEVIATION
+        or (op >= Op.DIVIDE_OR_NULL and op <= Op.REAL_SUM)
     )
     fault = slots[a, SLOT_FAULT]
     null = slots[a, SLOT_NULL]
@@ -318,6 +321,17 @@ def run_strict(slots: Int64s, slots_f: Floats, code: Int64s, text_rank: Int64s, 
                 null = 1
             else:
                 slots_f[to, SLOT_VALUE] = math.sqrt(max(0.0, slots_f[a, SLOT_VALUE]) / (n - 1))
+        elif op == Op.WHOLE_SUM:
+            slots[to, SLOT_VALUE] = slots[a, SLOT_VALUE]
+            if slots[b, SLOT_VALUE] != 0:
+                own = Fault.OVERFLOW + 0
+        elif op == Op.IN_CALENDAR:
+            slots[to, SLOT_VALUE] = slots[a, SLOT_VALUE]
+            if slots[a, SLOT_VALUE] < EARLIEST_US or slots[a, SLOT_VALUE] > LATEST_US:
+                own = Fault.OVERFLOW + 0
+        elif op == Op.REAL_SUM:
+            carried = np.float64(slots[b, SLOT_VALUE]) * 18446744073709551616.0
+            slots_f[to, SLOT_VALUE] = np.float64(slots[a, SLOT_VALUE]) + carried
         elif op <= Op.ABS_I:
             own = run_integer(slots, slots_f, op, to, a, b)
         else:

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from cep.engine.expression import (
     Between,
@@ -273,7 +274,9 @@ def aggregate(function: str, values: Sequence[Value], result: DataType | None) -
         return None
     if function in ("min", "max"):
         # NaN is passed over unless there is nothing else.
-        return (min if function == "min" else max)([v for v in kept if v == v] or kept)  # type: ignore[type-var]
+        comparable: list[Any] = [v for v in kept if v == v] or kept
+        extreme: Value = (min if function == "min" else max)(comparable)
+        return extreme
     numbers = [v for v in kept if isinstance(v, (int, float))]
     total = added(numbers)
     if function == "sum":

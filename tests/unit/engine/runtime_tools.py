@@ -55,7 +55,7 @@ def pattern_of(text: str, *streams: Stream) -> Pattern:
 
 
 def letters(match: str, clauses: str = "", by: str = "") -> Pattern:
-    """A pattern whose variables a to e take events of that name; without a skip strategy, no skip."""
+    """A pattern whose variables a to e take events of that name; nothing is skipped if not said."""
     names = sorted(set(re.findall(r"(?<!')\b[a-e]\b(?!\.)", match)))
     defined = ", ".join(f"{name} as name = '{name}'" for name in names)
     skip = "" if "after match" in clauses else "after match no skip"

@@ -466,7 +466,8 @@ def test_chunks_and_slices_read_as_one_column() -> None:
     codes = pa.chunked_array(
         [pa.array(["p", "q"]).dictionary_encode(), pa.array(["r", "q"]).dictionary_encode()]
     )
-    table = pa.table({"x": ints, "t": codes})
+    columns: Any = {"x": ints, "t": codes}
+    table = pa.table(columns)
     assert evaluated(op(f("x"), ">", 1), table)[0] == [False, True, None, True]
     assert evaluated(op(f("t"), "=", "q"), table)[0] == [False, True, False, True]
     part = table.slice(1, 2)

@@ -244,8 +244,8 @@ def laid_out(texts: Any, layout: str) -> Any:
 
 
 def shown(value: object) -> str:
-    """Something that NaN equals itself in, and 1 does not equal 1.0 or true."""
-    return repr(value)
+    """Something that NaN equals itself in, and 1 does not equal 1.0 or true; -0.0 is 0.0."""
+    return repr(value + 0.0 if isinstance(value, float) else value)
 
 
 @pytest.mark.parametrize("kind", [BOOLEAN, INTEGER, FLOAT, TEXT, TIMESTAMP, DURATION], ids=str)

@@ -111,7 +111,8 @@ def test_constants_and_columns_give_the_same(
     function: str, arguments: tuple[object, ...], expected: object
 ) -> None:
     assert values(call(function, *arguments)) == [expected]
-    columns, fields = {}, []
+    columns: dict[str, list[object]] = {}
+    fields: list[object] = []
     for i, argument in enumerate(arguments):
         in_a_column = function != "regexp_like" or i == 0
         if in_a_column and isinstance(argument, (int, float, str)):

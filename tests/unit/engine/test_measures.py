@@ -162,7 +162,8 @@ def test_a_select_list_without_fields_still_has_a_row_per_match() -> None:
 
 def test_chunked_dictionary_texts_are_gathered() -> None:
     chunks = [pa.array(["p", "q"]).dictionary_encode(), pa.array(["r", None]).dictionary_encode()]
-    table = pa.table({"t": pa.chunked_array(chunks)})
+    columns: Any = {"t": pa.chunked_array(chunks)}
+    table = pa.table(columns)
     matches: Taken = [[("a", 3), ("b", 0)], [("a", 2), ("b", 1)]]
     assert selected(table, matches, cap("first", "a", f("t"))) == [None, "r"]
     assert selected(table, matches, cap("max", None, f("t"))) == ["p", "r"]

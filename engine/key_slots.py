@@ -1,0 +1,68 @@
+"""Codes of keys, of which there may be millions -> rows of a table for those that have state."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cep.engine.batch import Bools, Int64s
+
+
+class KeySlots:
+    """Key code -> slot, for the keys that one pattern holds state for.
+
+    Costs 4 bytes per code that was ever asked for. Slots are 0..count - 1.
+    """
+
+    def __init__(self) -> None:
+        self._slot_of = np.empty(0, np.int32)  # by code; -1: none
+        self._codes = np.empty(0, np.int64)  # by slot
+        self.count = 0
+
+    @property
+    def codes(self) -> Int64s:
+        """The keys' codes by slot."""
+        return self._codes[: self.count]
+
+    def reach(self, codes: int) -> None:
+        """Be ready for codes below this."""
+        size = len(self._slot_of)
+        if codes > size:
+            larger = np.full(max(codes, 2 * size), -1, np.int32)
+            larger[:size] = self._slot_of
+            self._slot_of = larger
+
+    def slots(self, codes: Int64s) -> Int64s:
+        """The slot of each key, -1 where it has none."""
+        slots: Int64s = self._slot_of[codes].astype(np.int64)
+        return slots
+
+    def ask(self, codes: Int64s, wanted: Bools) -> tuple[Int64s, Int64s]:
+        """`slots`, and the distinct wanted keys that have none, in any order. O(n), no sorting."""
+        slots = self.slots(codes)
+        missing = codes[wanted & (slots < 0)]
+        place = np.arange(len(missing), dtype=np.int32)
+        self._slot_of[missing] = place  # of the same key's places one wins
+        distinct: Int64s = missing[self._slot_of[missing] == place]
+        self._slot_of[missing] = -1
+        return slots, distinct
+
+    def add(self, codes: Int64s) -> None:
+        """Give slots to these distinct keys, which have none."""
+        total = self.count + len(codes)
+        self._codes = np.concatenate([self.codes, codes])
+        self._slot_of[codes] = np.arange(self.count, total, dtype=np.int32)
+        self.count = total
+
+    def keep(self, slots: Int64s) -> None:
+        """Only these keys have a slot from now on, the i-th of them slot i."""
+        self._slot_of[self.codes] = -1
+        self._codes, self.count = self.codes[slots], 0
+        kept, self._codes = self._codes, self._codes[:0]
+        self.add(kept)
+
+    def renumber(self, codes: Int64s) -> None:
+        """Code i is from now on what was codes[i] (sorted); every key with a slot is among them."""
+        number = np.searchsorted(codes, self.codes)
+        self._slot_of = np.full(len(codes), -1, np.int32)
+        self._codes, self.count = self._codes[:0], 0
+        self.add(number)
