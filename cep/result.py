@@ -55,7 +55,10 @@ class Match:
 
     @property
     def id(self) -> str:
-        """The same for the same pattern name and events, in every run."""
+        """The same for the same pattern name and events, in every run.
+
+        Made of what the events say: matches of events that are equal in every field share it.
+        """
         return str(self._source.ids[self._index])
 
     @property

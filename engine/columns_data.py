@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as _compute
 
 from cep.engine.batch import Bools
+from cep.engine.errors import DataError
 from cep.engine.expression import DataType
 
 # The published stubs know neither half of the functions nor string arrays in place of numbers.
@@ -172,7 +173,22 @@ def _numbers(array: Any, arrow_type: pa.DataType, kind: DataType) -> Array:
     if kind in _TIMES:
         raw = array if pa.types.is_integer(array.type) else _integers(array)
         return _microseconds(_numpy(raw).astype(np.int64, copy=False), arrow_type)
+    if pa.types.is_uint64(array.type):
+        _check_fits(array)
     return _numpy(array).astype(NUMPY_TYPES[kind], copy=False)
+
+
+INTEGER_MAX = 2**63 - 1
+
+
+def _check_fits(array: Any) -> None:
+    """Integers are 64-bit with a sign; one that is larger must not turn into another number."""
+    largest = pc.max(array).as_py()
+    if largest is not None and largest > INTEGER_MAX:
+        message = (
+            f"the integer {largest} in the data is larger than the largest that rules can read"
+        )
+        raise DataError(f"{message} ({INTEGER_MAX}): give ids of this size as text")
 
 
 def _microseconds(raw: Array, arrow_type: Any) -> Array:

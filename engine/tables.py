@@ -372,7 +372,8 @@ def condition_name(nfa: Nfa, number: int) -> str:
 
 
 def _bounds(state: State) -> str:
-    window = f" at most {state.window_us / 1e6:g} s after the last event" if state.window_us else ""
+    seconds = state.window_us / 1e6
+    window = f" less than {seconds:g} s after the last event" if state.window_us else ""
     return window + (" complete at the deadline" if state.pending else "")
 
 

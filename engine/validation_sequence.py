@@ -19,6 +19,8 @@ from cep.engine.pattern import (
     variables,
 )
 
+UNFOLDED_MAX = 10_000  # states; an automaton of this size is built in about a second
+
 
 def sequence_problems(pattern: Pattern) -> Iterator[Problem]:
     """Problems of the sequence alone: what its names and conditions mean is checked elsewhere."""
@@ -26,10 +28,36 @@ def sequence_problems(pattern: Pattern) -> Iterator[Problem]:
         yield Problem("an empty pattern", pattern.span, "write at least one variable after 'match'")
         return
     yield from _steps_problems(pattern.steps, pattern, _Place(outermost=True))
+    size = _unfolded(pattern.steps)
+    if size > UNFOLDED_MAX:
+        message = f"with its repetitions written out the pattern has {size:,} parts"
+        hint = (
+            f"at most {UNFOLDED_MAX:,} are allowed: repeat with {{n,}} and a condition on count()"
+        )
+        yield Problem(message, pattern.span, hint)
     if all(_nullable(step) for step in pattern.steps):
         message = "every part of the pattern is optional"
         hint = "only matches with at least one event are reported"
         yield Problem(message, pattern.span, hint, warning=True)
+
+
+def _unfolded(steps: tuple[Step, ...]) -> int:
+    """How many states, roughly, the automaton of a sequence needs: one per repetition."""
+    return sum(_unfolded_step(step) for step in steps)
+
+
+def _unfolded_step(step: Step) -> int:
+    times = max(step.quantifier.maximum or step.quantifier.minimum, 1)
+    match step.element:
+        case Group(steps):
+            return times * _unfolded(steps)
+        case Alternation(branches):
+            return times * sum(_unfolded(branch) for branch in branches)
+        case Permutation(elements):
+            orders = int(2 ** min(len(elements), 64))
+            return times * orders * _unfolded(elements)
+        case _:
+            return times
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +105,10 @@ def _negation_problems(
         yield Problem(f"'not {name}' directly after an optional part", span, hint)
     if position == len(steps) - 1:
         yield from _trailing_problems(step, pattern, place, span)
+    elif step.within_us is not None and step.contiguity is not Contiguity.STRICT:
+        hint = "put the bound on the link behind it, or make the negation the end of the pattern"
+        message = f"a bound on 'not {name}', which something follows, bounds nothing"
+        yield Problem(message, span, hint, warning=True)
 
 
 def _trailing_problems(

@@ -57,6 +57,8 @@ def _open(
             convert_options=pcsv.ConvertOptions(
                 column_types=dict(types),
                 null_values=NULLS,
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
                 include_columns=None if columns is None else list(columns),
             ),
         )

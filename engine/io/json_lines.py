@@ -102,6 +102,9 @@ def _parse(
         )
     except pa.ArrowException:
         rows, broken = _parse_lines(block, line, label)
+        if line == 1 and not rows:
+            first = broken[0].events.column("row")[0].as_py()
+            raise DataError(f"{label}: not JSON lines, no line is an object; {first}") from None
         table = table_of_dicts(rows, declared, where)
     else:
         broken = []

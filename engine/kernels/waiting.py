@@ -205,16 +205,17 @@ def skip_limit(automaton: Automaton, arena: Arena, node: int, start: int, event:
     if strategy == PAST_LAST_EVENT:
         limit: int = arena.nodes[node, NODE_SEQUENCE]
         return limit
-    limit = -1
+    resume = -1  # sequence of the event at which matching resumes
     while node >= 0:
         if arena.nodes[node, NODE_VARIABLE] == automaton.settings[SKIP_VARIABLE]:
-            limit = arena.nodes[node, NODE_SEQUENCE] - 1
+            resume = arena.nodes[node, NODE_SEQUENCE]
             if strategy == TO_LAST:
-                return limit
+                break
         node = arena.nodes[node, NODE_PARENT]
-    if limit < 0:
+    if resume < 0:
         add_fault(arena, event, ZERO, FAULT_SKIP_TARGET)
-    return limit
+        return -1
+    return resume - 1
 
 
 @helper

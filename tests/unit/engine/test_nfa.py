@@ -236,28 +236,28 @@ await c:
   take c  c -> match
 """,
     "a -> b -> c within 5 seconds between events": """
-start: at most 5 s after the last event
+start: less than 5 s after the last event
   take a  a -> await b
-await b: at most 5 s after the last event
+await b: less than 5 s after the last event
   take b  b -> await c
   ignore  not b -> await b
-await c: at most 5 s after the last event
+await c: less than 5 s after the last event
   take c  c -> match
   ignore  not c -> await c
 """,
     "a -> within 30 seconds b": """
 start:
   take a  a -> await b
-await b: at most 30 s after the last event
+await b: less than 30 s after the last event
   take b  b -> match
   ignore  not b -> await b
 """,
     "c a{2,} gap 3 seconds b": """
 start:
   take c  c -> await a
-await a: at most 3 s after the last event
+await a: less than 3 s after the last event
   take a  a -> await a #2
-await a #2: at most 3 s after the last event
+await a #2: less than 3 s after the last event
   take a  a -> await a #3
   ignore  not a -> await a #2
 await a #3:
