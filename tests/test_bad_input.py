@@ -265,3 +265,39 @@ def test_an_error_in_a_select_list_is_counted_and_its_value_is_null() -> None:
     result = run([{"ts": 1, "n": 0}], rules)
     assert [match.values for match in result.matches] == [{"x": None}]
     assert [pattern for _, pattern, _ in result.errors.counts()] == ["p"]
+
+
+def test_an_integer_that_rules_cannot_hold_is_refused() -> None:
+    ids = pl.DataFrame({"ts": [1], "id": pl.Series([2**63 + 5], dtype=pl.UInt64)})
+    said = refusal(ids, "pattern p match a define a as id > 0")
+    assert said == (
+        "the integer 9223372036854775813 in the data is larger than the largest that rules can"
+        " read (9223372036854775807): give ids of this size as text"
+    )
+
+
+def test_an_empty_csv_text_is_null_and_a_quoted_one_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "users.csv"
+    path.write_text('ts,user,v\n1,"",1\n2,,1\n3,z,1\n')
+    result = run(path, "pattern p by user match a define a as v = 1")
+    assert [match.key for match in result.matches] == ["", "z"]
+    assert reasons(result) == {"key field 'user' is NULL": 1}
+
+
+def test_a_file_without_one_json_line_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("a,b\n1,2\n")
+    said = refusal(path)
+    assert said.startswith(f"{path}: not JSON lines, no line is an object; line 1: ")
+
+
+def test_a_pattern_that_unfolds_without_measure_is_refused() -> None:
+    with pytest.raises(cep.RuleError, match="written out the pattern has 1,000,001 parts"):
+        cep.compile("pattern p match (a{1000}){1000} -> b define a as v = 1, b as v = 2")
+
+
+def test_a_skip_target_that_took_the_very_first_event_is_no_error() -> None:
+    rows = [{"ts": 1, "v": 1}, {"ts": 2, "v": 2}]
+    rules = "pattern p match a -> b define a as v = 1, b as v = 2 after match skip to first a"
+    result = run(rows, rules)
+    assert (len(result.matches), reasons(result)) == (1, {})
