@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from cep.engine.binding import bind_pattern
 from cep.engine.errors import DataError, Problem, RuleError, render_problem
 from cep.engine.io.clock import now_seconds
-from cep.engine.pattern import Pattern, RuleSet, Stream
+from cep.engine.pattern import Pattern, Stream
+from cep.engine.plan import RuleSet
 from cep.engine.results import Output
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _rule_set(rules: Built | RuleSet | Iterable[Built]) -> RuleSet:
     if isinstance(rules, RuleSet):
         return rules
     several = (rules,) if isinstance(rules, Pattern | Unfinished) else tuple(rules)
-    return RuleSet((), tuple(p if isinstance(p, Pattern) else p.build() for p in several))
+    return RuleSet(patterns=tuple(p if isinstance(p, Pattern) else p.build() for p in several))
 
 
 def _validate(rules: RuleSet, name: str) -> list[Problem]:

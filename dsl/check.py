@@ -7,7 +7,7 @@ from lark import Token
 from cep.dsl.lexer import NESTING_MAX
 from cep.dsl.values import Branch, span_at
 from cep.engine.errors import Problem
-from cep.engine.pattern import RuleSet
+from cep.engine.plan import RuleSet
 
 LEVELS = {
     "or_": 1,

@@ -12,7 +12,8 @@ from cep.dsl.messages import explain
 from cep.dsl.parser import parse_statements
 from cep.dsl.values import Branch, name_of
 from cep.engine.errors import Problem, RuleError
-from cep.engine.pattern import Pattern, RuleSet, Stream
+from cep.engine.pattern import Pattern, Stream
+from cep.engine.plan import RuleSet
 from cep.engine.validation import size_problems, validate_pattern
 
 

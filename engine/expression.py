@@ -84,6 +84,20 @@ class Captured(Expression):
 
 
 @dataclass(frozen=True, slots=True)
+class Aggregated(Expression):
+    """A value over the events of a window (`aggregate`), or of what lies behind one (`feature`).
+
+    `function` is one of `engine.aggregates.AGGREGATES` or a user-defined one. `argument` reads
+    nothing but the fields of the event that is aggregated (None only for count). `parameters` are
+    the constants behind it: quantile(amount, 0.95).
+    """
+
+    function: str
+    argument: Expression | None = None
+    parameters: tuple[Literal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Unary(Expression):
     """`operator` is "not" or "-"."""
 

@@ -12,7 +12,7 @@ first, to know whether it can be streamed. What can be read only once must come 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -86,7 +86,7 @@ def plan_stream(stream: Stream, source: Source) -> StreamPlan:
         declared[time] = DataType.TIMESTAMP  # text as event time is a time for conditions, too
     schema = pa.schema([_conformed(f, declared.get(f.name)) for f in source.schema])
     fields = tuple(_stream_fields(schema, stream))
-    full = Stream(stream.name, fields, time, stream.time_unit, stream.lateness_us, stream.span)
+    full = replace(stream, fields=fields, time=time)
     return StreamPlan(full, schema, declared)
 
 

@@ -212,7 +212,11 @@ class Stream:
     """What an event of a stream looks like.
 
     `time` names the field that holds event time; where that is an integer, `time_unit` is what it
-    counts since 1970 (s, ms, us or ns). `lateness_us` is the bound on out-of-orderness.
+    counts since 1970 (s, ms, us or ns). `tie_breaker` names the field that orders events of the
+    same time; None: they keep the order in which they arrive. `lateness_us` is the bound on
+    out-of-orderness. `partition` names the fields that tell the sources of the stream apart, each
+    with a watermark of its own: the stream's is their minimum. `idle_us`: a source from which
+    nothing has come for so long, by the clock, holds nothing back; None: it always does.
     `fields` empty: the data brings its own schema.
     """
 
@@ -221,23 +225,15 @@ class Stream:
     time: str | None = None
     time_unit: str = "ms"
     lateness_us: int = 0
+    tie_breaker: str | None = None
+    partition: tuple[str, ...] = ()
+    idle_us: int | None = None
     span: Span | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         from cep.engine.printer import print_stream
 
         return print_stream(self)
-
-
-@dataclass(frozen=True, slots=True)
-class RuleSet:
-    """Everything one rule file says, in its order. The plan a front end hands to the engine."""
-
-    streams: tuple[Stream, ...] = ()
-    patterns: tuple[Pattern, ...] = ()
-
-    def __str__(self) -> str:
-        return "\n\n".join(str(part) for part in (*self.streams, *self.patterns))
 
 
 def variables(steps: tuple[Step, ...], *, negated: bool = False) -> Iterator[Variable | Negation]:

@@ -31,6 +31,8 @@ ALGEBRA = (
     "functions",
     "normalise",
     "pattern",
+    "plan",
+    "plan_printer",
     "printer",
     "validation",
 )

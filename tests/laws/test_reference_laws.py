@@ -21,12 +21,12 @@ from cep.engine.pattern import (
     Pattern,
     Permutation,
     Quantifier,
-    RuleSet,
     Skip,
     SkipStrategy,
     Step,
     Variable,
 )
+from cep.engine.plan import RuleSet
 from tests.reference.matcher import reference_matches
 from tests.reference.random_patterns import LINKS, STREAM, event_streams, patterns
 

@@ -18,7 +18,8 @@ import cep
 from cep.builder import pattern as begin
 from cep.builder import var
 from cep.engine.batch import EventBatch
-from cep.engine.pattern import Pattern, RuleSet, Step, Stream, Variable
+from cep.engine.pattern import Pattern, Step, Stream, Variable
+from cep.engine.plan import RuleSet
 from cep.engine.results import MatchBatch, Output
 from cep.rules import check
 

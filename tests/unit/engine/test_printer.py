@@ -24,7 +24,6 @@ from cep.engine.pattern import (
     Output,
     Pattern,
     Quantifier,
-    RuleSet,
     Skip,
     SkipStrategy,
     Step,
@@ -32,6 +31,7 @@ from cep.engine.pattern import (
     StreamField,
     Variable,
 )
+from cep.engine.plan import RuleSet
 from cep.engine.printer import (
     NO_VARIABLES,
     RESERVED,
