@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from cep.engine.aggregates import AggregateFunction, Functions, functions_by_name
 from cep.engine.binding import bind_pattern
+from cep.engine.dataflow import base_streams, build_dataflow
 from cep.engine.errors import DataError, Problem, RuleError, render_problem
+from cep.engine.expression import DataType
 from cep.engine.io.clock import now_seconds
-from cep.engine.pattern import Pattern, Stream
+from cep.engine.pattern import Pattern, Stream, StreamField
 from cep.engine.plan import RuleSet
 from cep.engine.results import Output
 
@@ -39,14 +42,18 @@ class RuleWarning(UserWarning):
 
 
 def compile(  # noqa: A001 - the name that `re.compile` made familiar
-    rules: str | Built | RuleSet | Iterable[Built], *, name: str = "<rules>"
+    rules: str | Built | RuleSet | Iterable[Built],
+    *,
+    name: str = "<rules>",
+    functions: Iterable[AggregateFunction] = (),
 ) -> Rules:
     """Check rules and make them ready to run.
 
     `rules` is text, a pattern (`cep.builder` makes them), or several. `name` is what messages call
-    the text. Raises RuleError with every independent mistake; doubtful things are RuleWarnings.
+    the text. `functions` are aggregate functions of your own. Raises RuleError with every
+    independent mistake; doubtful things are RuleWarnings.
     """
-    compiled = check(rules, name=name)
+    compiled = check(rules, name=name, functions=functions)
     for warning in compiled.warnings:
         text = render_problem(warning, compiled.text, name)
         warnings.warn(text.removeprefix("warning: "), RuleWarning, stacklevel=2)
@@ -60,40 +67,49 @@ def load(path: str | os.PathLike[str]) -> Rules:
     return compile(read_text(os.fspath(path)), name=os.fspath(path))
 
 
-def check(rules: str | Built | RuleSet | Iterable[Built], *, name: str = "<rules>") -> Rules:
+def check(
+    rules: str | Built | RuleSet | Iterable[Built],
+    *,
+    name: str = "<rules>",
+    functions: Iterable[AggregateFunction] = (),
+) -> Rules:
     """`compile`, with the warnings only in `Rules.warnings`."""
     from cep.dsl import Reading, raise_errors, read_rules
 
+    known = functions_by_name(functions)
     if isinstance(rules, str):
         text: str | None = rules
-        reading = read_rules(rules, name)
+        reading = read_rules(rules, name, known)
     else:
         text, rule_set = None, _rule_set(rules)
         reading = Reading(rule_set, _validate(rule_set, name))
-    if not reading.rules.patterns and not reading.has_errors:
+    rows = (*reading.rules.patterns, *reading.rules.aggregates, *reading.rules.joins)
+    if not rows and not reading.has_errors:
         raise RuleError([Problem("the rules have no pattern", hint="add one")], text, name)
-    patterns, problems = _with_streams(reading.rules, reading.lost)
-    problems += _bind_what_was_read(reading, patterns)
+    patterns, _ = _with_streams(reading.rules, reading.lost)
+    problems = _bind_what_was_read(reading, known)
     raise_errors([*reading.problems, *problems], text, name)
     doubts = (*reading.problems, *(problem for problem in problems if problem.warning))
     return Rules(reading.rules, patterns, doubts, text, name)
 
 
-def _bind_what_was_read(reading: Reading, patterns: Sequence[Pattern]) -> list[Problem]:
+def _bind_what_was_read(reading: Reading, functions: Functions) -> list[Problem]:
     """Problems of names and types. What could not be read causes none: its streams are open."""
-    declared = {stream.name: stream for stream in reading.rules.streams}
-    unknown = [stream for stream in _open_streams(patterns) if stream.name not in declared]
-    if declared:
-        unknown = [s for s in unknown if not s.name or s.name in reading.lost]
-    streams = (*declared.values(), *unknown)
-    problems = []
-    for pattern in patterns:
-        problems += [
-            problem
-            for problem in _bind((pattern,), streams)[1]
-            if problem.span == pattern.span or not reading.is_follow_up(problem)
-        ]
-    return problems
+    rules = reading.rules
+    streams = base_streams(rules, reading.lost)
+    for stream, feature in reading.lost_features:
+        known = streams.get(stream, Stream(stream))
+        if known.fields:
+            lost = StreamField(feature, DataType.NULL)
+            streams[stream] = replace(known, fields=(*known.fields, lost))
+    heads = [pattern.span for pattern in rules.patterns]
+    heads += [aggregate.span for aggregate in rules.aggregates]
+    heads += [join.span for join in rules.joins] + [feature.span for feature in rules.features]
+    return [
+        problem
+        for problem in build_dataflow(rules, streams, functions)[1]
+        if problem.span in heads or not reading.is_follow_up(problem)
+    ]
 
 
 def _rule_set(rules: Built | RuleSet | Iterable[Built]) -> RuleSet:
