@@ -67,7 +67,8 @@ def in_pattern(texts: Iterable[str]) -> tuple[str, ...]:
 
 STATEMENTS = (
     Example(
-        "a statement begins with 'stream' or 'pattern', not with '{token}'",
+        "a statement begins with 'stream', 'table', 'feature', 'aggregate', 'join' or 'pattern', "
+        "not with '{token}'",
         "the conditions of a pattern stand in its define clause, columns in its select clause",
         ("match a", "5", "'text'", "name", "(x)"),
         any_token=True,
