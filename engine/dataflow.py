@@ -171,7 +171,8 @@ class _Builder:
                 elif isinstance(item, Pattern):
                     continue
                 elif name:
-                    known = [n for n in (*self.base, *self.made) if n and n != item.name]
+                    rows = (n for n, made in self.made.items() if not isinstance(made, Pattern))
+                    known = [n for n in (*self.base, *rows) if n and n != item.name]
                     hint = closest(name, known) or f"known: {', '.join(known)}"
                     self._problem(f"no stream '{name}'", item, hint if known else None)
                 self.streams[name] = Stream(name)
