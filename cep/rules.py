@@ -8,7 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from cep.engine.aggregates import AggregateFunction, Functions, functions_by_name
+from cep.engine.aggregates import (
+    NO_FUNCTIONS,
+    AggregateFunction,
+    Functions,
+    functions_by_name,
+)
 from cep.engine.binding import bind_pattern
 from cep.engine.dataflow import base_streams, build_dataflow
 from cep.engine.errors import DataError, Problem, RuleError, render_problem
@@ -90,7 +95,7 @@ def check(
     problems = _bind_what_was_read(reading, known)
     raise_errors([*reading.problems, *problems], text, name)
     doubts = (*reading.problems, *(problem for problem in problems if problem.warning))
-    return Rules(reading.rules, patterns, doubts, text, name)
+    return Rules(reading.rules, patterns, doubts, text, name, known)
 
 
 def _bind_what_was_read(reading: Reading, functions: Functions) -> list[Problem]:
@@ -229,8 +234,10 @@ class Rules:
         warnings: tuple[Problem, ...] = (),
         text: str | None = None,
         name: str = "<rules>",
+        functions: Functions = NO_FUNCTIONS,
     ) -> None:
         self._rules = rules
+        self._functions = functions
         self._resolved = patterns
         self.warnings = warnings
         self.name = name

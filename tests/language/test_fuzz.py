@@ -23,7 +23,7 @@ LINES = (
     "until and or not in like is null case when then else end cast true timestamp lateness time",
     "optional greedy optional greedy combinations until with within {2,4} {3,} + * ? ? ( ) ->",
     "table feature aggregate join on over all excluding current window tumbling sliding cumulating",
-    "session count every offset discarding early having then idle lateness by where sum(x) count(*)",
+    "session count every offset discarding early having then idle lateness by sum(x) count(*)",
     "text int a b c x y card 5 2.5 1e4 10 minutes second ms 'text' e'\\n' \"q n\" ( ) { } , ; . ->",
     "->> | ? * + = <> != < > <= >= - / % || == && ! -- ' \" [ # \u2019 \x00 \n count sum prev",
 )
