@@ -12,7 +12,7 @@ from cep.engine.binding import bind_pattern
 from cep.engine.errors import DataError, Problem, RuleError, render_problem
 from cep.engine.io.clock import now_seconds
 from cep.engine.pattern import Pattern, Stream
-from cep.engine.plan import RuleSet
+from cep.engine.plan import RuleSet, flow_of
 from cep.engine.results import Output
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _start_runtime(patterns: Sequence[Pattern], streams: Sequence[Stream]) -> An
     """Imported here: compiled kernels cost time that `cep check` need not spend."""
     from cep.engine.runtime import Runtime
 
-    return Runtime(patterns, streams)
+    return Runtime(flow_of(patterns, streams))
 
 
 class Rules:
