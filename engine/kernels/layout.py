@@ -141,3 +141,7 @@ SLOT_VALUE, SLOT_NULL, SLOT_FAULT = range(3)
 # keys (k, 5): the lists of a key's runs and of its waiting matches
 KEY_HEAD, KEY_TAIL, KEY_RUNS, KEY_WAITING, KEY_WAITINGS = range(5)
 KEY_FIELDS = 5
+
+# sources of a stream (s, 5): what event time knows of each
+SOURCE_LATEST_US, SOURCE_SPOKE_US, SOURCE_IDLE, SOURCE_EVENTS, SOURCE_LATE = range(5)
+SOURCE_FIELDS = 5
