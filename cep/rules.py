@@ -106,10 +106,9 @@ def _rule_set(rules: Built | RuleSet | Iterable[Built]) -> RuleSet:
 def _validate(rules: RuleSet, name: str) -> list[Problem]:
     """What the parser does for text."""
     from cep.dsl.check import check_rules
-    from cep.engine.validation import validate_pattern
+    from cep.engine.validation_plan import validate_rules
 
-    problems = [problem for pattern in rules.patterns for problem in validate_pattern(pattern)]
-    problems += check_rules(rules)
+    problems = [*validate_rules(rules), *check_rules(rules)]
     _raise_errors(problems, None, name)
     return problems
 
