@@ -6,16 +6,26 @@
 rise
 """
 
+from typing import TYPE_CHECKING, Any
+
 from cep.engine.errors import CepError, DataError, RuleError
 from cep.engine.pattern import Pattern, Stream
 from cep.rules import Rules, RuleWarning, compile, load  # noqa: A004 - `re.compile` does it as well
+
+if TYPE_CHECKING:
+    from cep.detector import Detector
+    from cep.engine.limits import Limit
+    from cep.result import Result
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CepError",
     "DataError",
+    "Detector",
+    "Limit",
     "Pattern",
+    "Result",
     "RuleError",
     "RuleWarning",
     "Rules",
@@ -24,3 +34,14 @@ __all__ = [
     "compile",
     "load",
 ]
+
+# What runs events needs the compiled kernels; `cep check` and `cep --help` should not wait for them.
+_LATER = {"Detector": "cep.detector", "Limit": "cep.engine.limits", "Result": "cep.result"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'cep' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LATER[name]), name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -13,8 +13,10 @@ from cep.engine.errors import DataError
 from cep.engine.inlet import Inlet, declared_schema, schema_of_data
 from cep.engine.io.clock import now_seconds, now_us
 from cep.engine.limits import Limit
+from cep.engine.restoring import Restored
 from cep.engine.pattern import Stream
 from cep.engine.results import Output
+from cep.engine.snapshot import Snapshot
 from cep.engine.timestamp import parse_timestamp
 from cep.execution import Execution
 from cep.live import Live, LiveOptions
@@ -23,6 +25,7 @@ from cep.rules import Built, Rules, as_rules
 
 Side = Literal["matches", "timeouts", "late", "errors"]
 When = datetime | str | int
+FORMAT = 1  # of snapshots; raised whenever what they hold changes its meaning
 SIDES: tuple[Side, ...] = ("matches", "timeouts", "late", "errors")
 
 
@@ -38,6 +41,10 @@ class Detector:
     may read them together: `status()` names it. `in_arrival_order=True` says that the events of all
     streams come in the order of their times, so that nothing has to wait. Processing time
     (`time="processing"`): an event happens when it arrives, none is late.
+
+    `ahead`: an event further ahead of the clock than this is an error and moves no watermark: one
+    wrong clock would make all others late. `held_max`: how many events may wait for a watermark; a
+    batch that would leave more is refused.
 
     `schemas`: the columns of streams that the rules do not declare, as Arrow schemas or tables;
     else the first data say. `tables`: what the rules look up, by name. `workers`: threads that
@@ -58,11 +65,16 @@ class Detector:
         workers: int = 1,
         limits: Mapping[str, Limit] | None = None,
         in_arrival_order: bool = False,
+        ahead: timedelta | None = None,
+        held_max: int | None = None,
         on: Mapping[Side, Callable[[Any], None]] | None = None,
         clock: Callable[[], int] = now_us,
     ) -> None:
         self._rules = as_rules(rules)
-        self._options = LiveOptions(time, workers, limits or {}, in_arrival_order)
+        ahead_us = None if ahead is None else round(ahead / timedelta(microseconds=1))
+        self._options = LiveOptions(
+            time, workers, limits or {}, in_arrival_order, ahead_us, held_max
+        )
         self._tables = dict(tables or {})
         self._on = _checked(on or {})
         self._clock = clock
@@ -75,6 +87,7 @@ class Detector:
         self._running: Live | None = None
         self._is_finished = False
         self._counts: Counter[str] = Counter()
+        self.restored: Restored | None = None
         if all(name in self._schemas for name in self._known):
             self._start()
 
@@ -127,10 +140,17 @@ class Detector:
         running.tick(self._clock(), output)
         return self._result(running, output, 0, begun)
 
-    def finish(self) -> Result:
-        """Say that no event will come any more: what is held, open or waited for is decided."""
+    def finish(self, stream: str | None = None) -> Result:
+        """Say that no event will come any more, of one stream or (None) of any.
+
+        In the end what is held, open or waited for is decided, and the detector is done.
+        """
         self._check_open()
         begun = now_seconds()
+        if stream is not None:
+            running, output = self._started("finish"), Output()
+            running.finish(output, self._named(stream).name)
+            return self._result(running, output, 0, begun)
         self._is_finished = True
         if self._running is None:
             return Execution.of_nothing(self._rules).result(Output(), 0, 0.0, ())
@@ -159,6 +179,49 @@ class Detector:
         known: dict[str, Any] = {"rules": self._rules.name, "finished": self._is_finished}
         known |= {key: self._counts[key] for key in ("events", *SIDES)}
         return known if self._running is None else known | self._running.status()
+
+    # ------------------------------------------------------------------ state
+
+    def snapshot(self) -> Snapshot:
+        """A copy of all state, between two batches; `from_snapshot` goes on from it."""
+        running = self._running
+        return {
+            "format": FORMAT,
+            "rules": self._rules.text,
+            "schemas": {name: schema.empty_table() for name, schema in self._schemas.items()},
+            "running": None if running is None else running.snapshot(),
+            "counts": dict(self._counts),
+            "finished": self._is_finished,
+        }
+
+    @classmethod
+    def from_snapshot(
+        cls, snapshot: Snapshot, rules: Rules | str | Built | Iterable[Built], **options: Any
+    ) -> Detector:
+        """A detector that goes on where a snapshot was taken.
+
+        `rules` may have changed: what is as it was keeps its state, a changed pattern or aggregate
+        starts afresh, which is a RuleWarning; `restored` says what became of each. `options` are
+        those of the constructor and may differ, in the number of workers too.
+        """
+        if snapshot.get("format") != FORMAT:
+            known = f"this version reads format {FORMAT}"
+            raise DataError(f"a snapshot of format {snapshot.get('format')!r}; {known}")
+        detector = cls(rules, **options)
+        detector._take_over(snapshot)
+        return detector
+
+    def _take_over(self, snapshot: Snapshot) -> None:
+        for name, table in snapshot["schemas"].items():
+            if name in self._known:
+                self._schemas[name] = table.schema
+        self._counts = Counter(snapshot["counts"])
+        self._is_finished = snapshot["finished"]
+        if snapshot["running"] is None:
+            return
+        self._start()
+        assert self._running is not None
+        self.restored = self._running.restore(snapshot["running"], self._clock())
 
     # ------------------------------------------------------------------ inside
 

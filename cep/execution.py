@@ -55,7 +55,8 @@ class Execution:
     def of_nothing(cls, rules: Rules) -> Execution:
         """No data, so nothing is known of the streams: no event can come."""
         flow = rules.unbound()
-        return cls(flow, Runtime(Dataflow((), ())), pa.schema([]), ())
+        own = tuple(frozenset(field.name for field in s.fields) for s in flow.streams)
+        return cls(flow, Runtime(Dataflow((), ())), pa.schema([]), own)
 
     def result(
         self, output: Output, events: int, seconds: float, notes: Sequence[str] = ()

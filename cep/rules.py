@@ -12,13 +12,14 @@ from cep.engine.binding import bind_pattern
 from cep.engine.errors import DataError, Problem, RuleError, render_problem
 from cep.engine.io.clock import now_seconds
 from cep.engine.pattern import Pattern, Stream
-from cep.engine.plan import RuleSet, flow_of
+from cep.engine.plan import Dataflow, RuleSet, flow_of
 from cep.engine.results import Output
 
 if TYPE_CHECKING:
     from cep.dsl import Reading
     from cep.engine.explain import Explanation
     from cep.engine.ingest import Feed
+    from cep.execution import Execution
     from cep.result import Result
 
 Progress = Callable[[int, "int | None"], None]
@@ -58,6 +59,11 @@ def load(path: str | os.PathLike[str]) -> Rules:
     from cep.engine.io.text_files import read_text
 
     return compile(read_text(os.fspath(path)), name=os.fspath(path))
+
+
+def as_rules(rules: Rules | str | Built | RuleSet | Iterable[Built]) -> Rules:
+    """Checked rules as they are, anything else compiled."""
+    return rules if isinstance(rules, Rules) else compile(rules)
 
 
 def check(rules: str | Built | RuleSet | Iterable[Built], *, name: str = "<rules>") -> Rules:
@@ -161,17 +167,17 @@ def _bind(
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Rules met with data: everything is bound, nothing has been read."""
+    """Rules met with bounded data: everything is bound, nothing has been read."""
 
     feed: Feed
-    patterns: tuple[Pattern, ...]
+    execution: Execution
 
     def steps(self, end_of_stream: bool, progress: Progress | None) -> Iterator[tuple[Output, int]]:
         """(what came out, rows read) per batch, and once more for the end of the stream."""
         if self.feed.is_void:
             yield Output(), 0
             return
-        runtime = _start_runtime(self.patterns, self.feed.streams)
+        runtime = self.execution.runtime
         done = 0
         for step in self.feed.read():
             output = runtime.process(step.batch) if len(step.batch) else Output()
@@ -182,21 +188,6 @@ class _Run:
             yield output, step.rows
         if end_of_stream:
             yield runtime.finish(), 0
-
-    def result(self, output: Output, events: int, seconds: float, notes: Sequence[str]) -> Result:
-        from cep.result import make_result
-        from cep.result_columns import Layout
-
-        feed = self.feed
-        layout = Layout(self.patterns, feed.streams, feed.schema, feed.own_fields)
-        return make_result(layout, output, events, seconds, notes)
-
-
-def _start_runtime(patterns: Sequence[Pattern], streams: Sequence[Stream]) -> Any:
-    """Imported here: compiled kernels cost time that `cep check` need not spend."""
-    from cep.engine.runtime import Runtime
-
-    return Runtime(flow_of(patterns, streams))
 
 
 class Rules:
@@ -255,7 +246,8 @@ class Rules:
         for part, rows in run.steps(end_of_stream, progress):
             output.extend(part)
             events += rows
-        return run.result(output, events, now_seconds() - begun, run.feed.notes)
+        run.execution.close()
+        return run.execution.result(output, events, now_seconds() - begun, run.feed.notes)
 
     def stream(
         self, data: Any, *, end_of_stream: bool = True, progress: Progress | None = None
@@ -268,8 +260,9 @@ class Rules:
             now = now_seconds()
             notes = [note for note in run.feed.notes if note not in said]
             said += notes
-            yield run.result(output, rows, now - begun, notes)
+            yield run.execution.result(output, rows, now - begun, notes)
             begun = now_seconds()
+        run.execution.close()
 
     def explain(self, data: Any = None) -> Explanation:
         """How the patterns are run: automata, and what is evaluated where. `str()` is text.
@@ -279,20 +272,38 @@ class Rules:
         from cep.engine.explain import explain
 
         if data is not None:
-            run = self._open(data)
-            return explain(run.patterns, run.feed.streams)
-        streams = tuple(self._stream(name) for name in _names(self._resolved))
-        return explain(_bind(self._resolved, streams)[0], streams)
+            flow = self._open(data).execution.flow
+            patterns = [n.plan for n in flow.nodes if isinstance(n.plan, Pattern)]
+            return explain(patterns, flow.streams)
+        return explain(_bind(self._resolved, self.base_streams)[0], self.base_streams)
+
+    @property
+    def base_streams(self) -> tuple[Stream, ...]:
+        """The streams that must be given, as declared; without fields where the data say."""
+        return tuple(self._stream(name) for name in _names(self._resolved))
+
+    def bind(self, streams: Sequence[Stream]) -> Dataflow:
+        """The rules met with streams that have all their fields, in the order of `base_streams`.
+
+        Raises RuleError where they do not fit.
+        """
+        patterns, problems = _bind(self._resolved, streams)
+        _raise_errors(problems, self._source, self.name)
+        return flow_of(patterns, streams)
+
+    def unbound(self) -> Dataflow:
+        """The rules without knowing what events look like: for empty results."""
+        return flow_of(_bind(self._resolved, self.base_streams)[0], self.base_streams)
 
     def _open(self, data: Any) -> _Run:
         from cep.engine.ingest import open_feed
+        from cep.execution import Execution
 
-        names = _names(self._resolved)
-        feed = open_feed(self._by_stream(data, names), [self._stream(name) for name in names])
-        patterns, problems = _bind(self._resolved, feed.streams)
-        if not feed.is_void:
-            _raise_errors(problems, self._source, self.name)
-        return _Run(feed, patterns)
+        streams = self.base_streams
+        feed = open_feed(self._by_stream(data, [stream.name for stream in streams]), streams)
+        if feed.is_void:
+            return _Run(feed, Execution.of_nothing(self))
+        return _Run(feed, Execution.start(self, feed.streams, feed.schema, feed.own_fields))
 
     def _stream(self, name: str) -> Stream:
         return next((s for s in self.streams if s.name == name), Stream(name))

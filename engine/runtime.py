@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from cep.engine.operators.match import MatchOperator
 from cep.engine.plan import Dataflow, Node, NodeKind
 from cep.engine.results import Output
 from cep.engine.task import Prepared, Task, Wiring
+from cep.engine.time.arrivals import LateBatch as LateArrivals
 
 SLICE_ROWS = 1 << 17  # events worked on at a time: their columns should stay in the cache
 
@@ -93,6 +95,14 @@ class Runtime:
         """No event at or before this time will come: what was due by then happens."""
         output = self._base.advance_to(watermark_us)
         return self._pass_on(None, output, lambda task: task.advance_to(watermark_us))
+
+    def process_late(self, late: LateArrivals) -> Output:
+        """Events behind the watermark, in the order in which they came: windows may take them."""
+        return self._pass_on(None, self._base.process_late(late))
+
+    def status(self) -> dict[str, Any]:
+        """Per pattern and aggregate what is open, as plain values."""
+        return {"nodes": {n: s for task in self.tasks for n, s in task.status().items()}}
 
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""

@@ -30,8 +30,9 @@ from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.match import Interest, MatchOperator
 from cep.engine.pattern import Pattern, Stream
 from cep.engine.plan import Node, NodeKind
-from cep.engine.results import ErrorBatch, MatchBatch, Output
+from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
 from cep.engine.snapshot import Snapshot
+from cep.engine.time.arrivals import LateBatch as LateArrivals
 
 EVENTS_KEPT_MIN = 1024
 
@@ -180,6 +181,28 @@ class Task:
         return output
 
     # ------------------------------------------------------------------ time
+
+    def process_late(self, late: LateArrivals) -> Output:
+        """Events behind the watermark: for windows that are still open, else late for all."""
+        output = Output()
+        for number, stream in enumerate(self.streams):
+            rows = np.arange(len(late))
+            if late.events.stream is not None:
+                rows = np.flatnonzero(late.events.stream == number)
+            if len(rows):
+                events = take_rows(late.events, rows)
+                found = LateBatch(
+                    stream.name, events.table, events.time_us, late.watermark_us[rows]
+                )
+                output.late.append(found)
+        return output
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """What is open in each node, as plain values."""
+        return {
+            node.name: {"open_runs": operator.open_runs, "held_back": operator.held_back}
+            for node, operator in zip(self.nodes, self.operators, strict=True)
+        }
 
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come any more."""

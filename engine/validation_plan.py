@@ -361,5 +361,3 @@ def _bare_fields(expression: Expression) -> Iterator[Field]:
     elif not isinstance(expression, Captured):
         for child in children(expression):
             yield from _bare_fields(child)
-
-
