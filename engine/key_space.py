@@ -10,16 +10,16 @@ A shard owns a range of the KEY_GROUPS, so that state can be handed to more or f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from cep.engine.batch import EventBatch, Int64s
 from cep.engine.columns import Column, ColumnEvaluator
 from cep.engine.expression import DataType, Field
-from cep.engine.interning import KeyCodes
-from cep.engine.key_groups import KEY_GROUPS, key_groups
-from cep.engine.snapshot import Parts, Snapshot
+from cep.engine.interning import KeyCodes, saved_keys
+from cep.engine.key_groups import KEY_GROUPS, Groups, key_groups
+from cep.engine.snapshot import Parts, Snapshot, Value
 
 KEYS_KEPT_MIN = 1 << 16  # key tables smaller than this are not worth cleaning
 
@@ -88,36 +88,33 @@ class KeySpace:
         """The keys of each shard."""
         return [shard.codes.snapshot() for shard in self.shards]
 
-    def restore(self, saved: Sequence[Mapping[str, Any]]) -> list[list[Int64s]]:
-        """Share out the keys of other shards; [i][j][c] is the code that key c of saved[j] has in
-        shard i, -1 where it is not there.
+    def restore(self, saved: Sequence[Mapping[str, Value]]) -> list[list[Int64s]]:
+        """Share out the keys of other shards, as snapshots of them.
+
+        [i][j][c] is the code that key c of saved[j] has in shard i, -1 where it is not there.
         """
-        known = [KeyCodes.restored(self.types, snapshot) for snapshot in saved]
-        owners = [self._owners(codes) for codes in known]
+        owners = [self._owners(snapshot) for snapshot in saved]
         found = []
         for number, shard in enumerate(self.shards):
-            shard.codes = KeyCodes(self.types)
-            renamed = []
-            for codes, owner in zip(known, owners, strict=True):
-                mine = np.flatnonzero(owner == number)
-                names = np.full(len(owner), -1, np.int64)
-                names[mine] = shard.codes.adopt(codes, mine)
-                renamed.append(names)
+            mine = [np.flatnonzero(owner == number) for owner in owners]
+            pairs = list(zip(saved, mine, strict=True))
+            shard.codes, renamed = KeyCodes.restored(self.types, pairs)
             found.append(renamed)
         return found
 
-    def _owners(self, codes: KeyCodes) -> Int64s:
-        everything = np.arange(len(codes))
+    def _owners(self, saved: Mapping[str, Value]) -> Int64s:
+        """Which shard each of the saved keys belongs to."""
         if not self.fields:
-            return np.zeros(len(codes), np.int64)
-        return shard_of(key_groups(codes.columns(everything), everything), len(self.shards))
+            return np.zeros(saved["size"], np.int64)
+        groups = key_groups(saved_keys(self.types, saved), np.arange(saved["size"]))
+        return shard_of(groups, len(self.shards))
 
     @property
     def types(self) -> tuple[DataType, ...]:
         return tuple(field.type or DataType.NULL for field in self._reads)
 
 
-def shard_of(groups: Int64s, shards: int) -> Int64s:
+def shard_of(groups: Groups, shards: int) -> Int64s:
     """Which of the shards owns each key group."""
     return groups.astype(np.int64) * shards // KEY_GROUPS
 
