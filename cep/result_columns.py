@@ -14,10 +14,11 @@ from cep.engine.batch import Int64s
 from cep.engine.columns_data import pc
 from cep.engine.conform import ARROW_TYPES, plain_type
 from cep.engine.expression import DataType
+from cep.engine.hashing import Words
 from cep.engine.pattern import Output, Pattern, Stream
 from cep.engine.plan import Node
 from cep.engine.results import ErrorBatch, MatchBatch
-from cep.result_ids import Words, event_lanes, match_ids, one_array
+from cep.result_ids import event_lanes, match_ids, one_array
 
 FIXED = ("pattern", "key", "start", "end", "id")
 EVENTS_DECODED = 256  # matches whose events become Python objects at a time

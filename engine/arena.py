@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from cep.engine.arena_snapshot import fill, gather, link_free, save
 from cep.engine.batch import Bools, Int64s
 from cep.engine.kernels import chains, deadlines, layout, runs
 from cep.engine.key_slots import KeySlots
 from cep.engine.limits import Limit, limited
+from cep.engine.snapshot import Parts, Snapshot
 from cep.engine.tables import Tables
 
 FAULTS_MAX = 4096  # faults told apart per call; more of one call are counted with the last event
@@ -195,7 +198,8 @@ class RunArena:
         self._slots.keep(kept)
         self.keys = _empty_keys(len(self.keys))
         self.keys[: len(kept)] = held
-        self._schedule_all()
+        if self.arena.counters[layout.TIMERS] > 0:
+            self._schedule_all()
 
     @property
     def held_back(self) -> int:
@@ -267,6 +271,68 @@ class RunArena:
         nodes[:size, layout.NODE_SIBLING] = -1
         self.arena.counters[layout.START_CHILD] = -1
 
+    # ------------------------------------------------------------------ texts in registers
+
+    @cached_property
+    def text_registers(self) -> Int64s:
+        """Which registers hold codes of texts."""
+        return np.array(self._tables.machine.text_registers(), np.int64)
+
+    def used_texts(self) -> Int64s:
+        """The codes of texts that registers hold, distinct and sorted. O(captures)."""
+        return np.unique(np.concatenate([np.empty(0, np.int64), *self._held_texts()]))
+
+    def rename_texts(self, mapping: Int64s) -> None:
+        """The text with code c has code mapping[c] from now on; every one in use has one."""
+        for register, held in zip(self.text_registers, self._where_held(), strict=True):
+            column = self.arena.registers[: self.node_count, register]
+            column[held] = mapping[column[held]]
+
+    def _held_texts(self) -> Iterator[Int64s]:
+        for register, held in zip(self.text_registers, self._where_held(), strict=True):
+            yield np.unique(self.arena.registers[: self.node_count, register][held])
+
+    def _where_held(self) -> Iterator[Bools]:
+        """For each register of texts the captures in which it is not NULL."""
+        valid = self.arena.nodes[: self.node_count, layout.NODE_VALID]
+        for register in self.text_registers:
+            yield valid >> register & 1 != 0
+
+    # ------------------------------------------------------------------ snapshots
+
+    def snapshot(self) -> Snapshot:
+        """Copies of all state; matches and timed-out runs must have been taken before.
+
+        What limits have refused and dropped is not in it: the keys may go to several shards.
+        """
+        assert not self._found
+        assert not self._timed_out
+        counters = self.arena.counters
+        assert counters[layout.FOUND] == counters[layout.TIMED_OUT] == 0
+        slots = np.flatnonzero(self._has_state())
+        return save(self.arena, self.keys, slots, self._slots.codes[slots])
+
+    def restore(self, parts: Parts) -> None:
+        """Go on from these snapshots, as far as their keys belong here. The arena must be empty.
+
+        Texts in registers keep their codes: see `rename_texts`.
+        """
+        assert self._slots.count == self.node_count == 0
+        if not parts:
+            return
+        saved = gather(parts)
+        held = len(saved.nodes)
+        self._grow("nodes", 0, held)
+        self._grow("registers", 0, held)
+        self._grow("runs", layout.START_RUN + 1, len(saved.runs))
+        self._grow("waiting", 0, len(saved.waiting))
+        self._resize_keys(max(len(self.keys), len(saved.codes)))
+        self._slots.reach(int(saved.codes.max(initial=-1)) + 1)
+        self._slots.add(saved.codes)
+        fill(self.arena, self.keys, saved)
+        self._nodes_at_last_count = max(held, 1024)
+        self._schedule_all()
+
     # ------------------------------------------------------------------ growth
 
     def _free_nodes(self, key: int, now_us: int) -> None:
@@ -317,10 +383,9 @@ class RunArena:
             self._grow("timers", used, size)
 
     def _schedule_all(self) -> None:
-        """Make the timers anew, at most one per key. O(keys), where there are any."""
-        if self.arena.counters[layout.TIMERS] > 0:
-            self._grow("timers", 0, self._slots.count)
-            deadlines.schedule_all(self._automaton, self.arena, self.keys[: self._slots.count])
+        """Make the timers anew, at most one per key. O(keys)."""
+        self._grow("timers", 0, self._slots.count)
+        deadlines.schedule_all(self._automaton, self.arena, self.keys[: self._slots.count])
 
     def _grow(self, name: str, used: int, more: int) -> None:
         """Make room for so many more rows, at least twice as many as there are."""
@@ -340,7 +405,7 @@ class RunArena:
         self._grow(name, size - int(counters[count]), more)
         table: Int64s = getattr(self.arena, name)
         if len(table) > size:
-            _link_free(table[:, link], size, int(counters[free]))
+            link_free(table[size:, link], size, int(counters[free]))
             counters[free] = size
             counters[count] += len(table) - size
 
@@ -373,20 +438,14 @@ def _empty_arena(tables: Tables, capacity: int) -> layout.Arena:
         slots=slots,
         slots_f=slots.view(np.float64),
     )
-    _link_free(arena.runs[:, layout.RUN_NEXT], layout.START_RUN + 1, -1)
-    _link_free(arena.waiting[:, layout.WAITING_NEXT], 0, -1)
+    link_free(arena.runs[1:, layout.RUN_NEXT], layout.START_RUN + 1, -1)
+    link_free(arena.waiting[:, layout.WAITING_NEXT], 0, -1)
     arena.runs[layout.START_RUN, layout.RUN_NODE] = -1
     arena.counters[layout.FREE_RUN] = layout.START_RUN + 1
     arena.counters[layout.FREE_RUNS] = capacity
     arena.counters[layout.START_CHILD] = -1
     arena.counters[layout.FREE_WAITINGS] = capacity
     return arena
-
-
-def _link_free(links: Int64s, begin: int, rest: int) -> None:
-    """Chain the rows from `begin` on into a free list that goes on with `rest`."""
-    links[begin:] = np.arange(begin + 1, len(links) + 1)
-    links[-1] = rest
 
 
 def _enlarged(array: Int64s, size: int) -> Int64s:

@@ -188,7 +188,7 @@ def reach(automaton: Automaton, arena: Arena, keys: Int64s, now_us: int) -> int:
     """Time reaches now_us for the keys that wait for it; the first that lacks room, or -1."""
     timers = arena.timers
     while arena.counters[TIMERS] > 0 and timers[0, TIMER_DUE_US] <= now_us:
-        key = timers[0, TIMER_KEY]
+        key: int = timers[0, TIMER_KEY]
         counts = keys[key, KEY_TIMER] == timers[0, TIMER_DUE_US]
         if counts and not has_room(arena, keys, key, ZERO):
             arena.counters[BLOCKED] = key
