@@ -65,7 +65,9 @@ class AggregateLowering(ExpressionLowering):
     def _wrong_parameters(
         self, function: str, tree: Branch, parameters: tuple[Literal, ...], number: int
     ) -> None:
-        hint = "write " + (AGGREGATES[function].form if function in AGGREGATES else f"{function}(x)")
+        hint = "write " + (
+            AGGREGATES[function].form if function in AGGREGATES else f"{function}(x)"
+        )
         if function in ("min", "max"):
             other = "least" if function == "min" else "greatest"
             hint += f"; of several values {other}(a, b) takes the {other}"

@@ -47,13 +47,15 @@ class Reading:
     `rules`: the statements that have a meaning, wrong in part as they may be. A stream statement
     that could not be parsed is an open stream of its name. `problems`: mistakes and warnings in
     order of place. `lost`: the names in statements that could not be parsed: nothing is known of
-    what they stand for. `unclear`: the mistakes in whose place something was made up.
+    what they stand for; `lost_features`: (stream, feature) of those among them. `unclear`: the
+    mistakes in whose place something was made up.
     """
 
     rules: RuleSet
     problems: list[Problem]
     lost: frozenset[str] = frozenset()
     unclear: tuple[Problem, ...] = ()
+    lost_features: tuple[tuple[str, str], ...] = ()
 
     @property
     def has_errors(self) -> bool:
@@ -78,7 +80,8 @@ def read_rules(text: str, name: str = "<rules>", functions: Collection[str] = ()
     rules = _without_too_large(everything)
     unclear = tuple(problem for problem in found if not problem.warning)
     problems = [*found, *check_rules(rules), *syntax]
-    return Reading(rules, sorted(problems, key=_place), frozenset(reader.lost), unclear)
+    in_place = sorted(problems, key=_place)
+    return Reading(rules, in_place, frozenset(reader.lost), unclear, tuple(reader.lost_features))
 
 
 def raise_errors(problems: Iterable[Problem], text: str | None, name: str) -> None:
@@ -112,6 +115,7 @@ class _Reader:
     patterns: list[Pattern] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
+    lost_features: list[tuple[str, str]] = field(default_factory=list)
 
     def rules(self) -> RuleSet:
         return RuleSet(
@@ -159,6 +163,10 @@ class _Reader:
                 self.streams.append(Stream(name, span=span))
             elif first == "table":
                 self.tables.append(Table(name, (), (), span=span))
+            elif first == "feature" and len(tokens) > 3 and words[1] == "on":
+                self.lost_features.append((name_of(tokens[3]), name))
+            elif first == "pattern":
+                self.lost.add(name)
         if first != "pattern" or "stream" in words:
             self.lost.update(name_of(token) for token in tokens if token.type in NAMES)
 

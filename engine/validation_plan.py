@@ -46,7 +46,8 @@ def validate_rules(rules: RuleSet) -> list[Problem]:
     tables = tuple(table.name for table in rules.tables)
     problems = [problem for stream in rules.streams for problem in _stream_problems(stream)]
     problems += [problem for table in rules.tables for problem in _table_problems(table)]
-    for statement in (*rules.features, *rules.aggregates, *rules.joins):
+    statements: list[Statement] = [*rules.features, *rules.aggregates, *rules.joins]
+    for statement in statements:
         problems += too_large(statement) or _statement_problems(statement, tables)
     for pattern in rules.patterns:
         problems += validate_pattern(pattern, tables)
