@@ -10,12 +10,15 @@ from typing import Any
 import pyarrow as pa
 
 from cep.engine.batch import EventBatch
+from cep.engine.errors import DataError
 from cep.engine.event_time import EARLIEST_US, LATEST_US
 from cep.engine.ingest_merge import union_schema
 from cep.engine.inlet import Inlet
 from cep.engine.kernels.layout import NEVER
 from cep.engine.limits import Limit
+from cep.engine.restoring import Restored
 from cep.engine.results import ErrorBatch, Output
+from cep.engine.snapshot import Snapshot, Value
 from cep.engine.time.arrivals import Arrived
 from cep.engine.time.event_time import EventTime
 from cep.engine.time.lane import START_US
@@ -135,6 +138,24 @@ class Live:
             "ignored_fields": {n: sorted(i.ignored) for n, i in self.inlets.items() if i.ignored},
             **self.execution.runtime.status(),
         }
+
+    # ------------------------------------------------------------------ state
+
+    def snapshot(self) -> Snapshot:
+        """A copy of everything."""
+        return {
+            "streams": list(self.numbers),
+            "time": self.time.snapshot(),
+            "runtime": self.execution.runtime.snapshot(),
+        }
+
+    def restore(self, saved: Mapping[str, Value], clock_us: int) -> Restored:
+        """Go on from a snapshot, in a new `Live`."""
+        if saved["streams"] == list(self.numbers):
+            self.time.restore(saved["time"], clock_us)
+        elif saved["time"].get("buffer"):
+            raise DataError("streams")
+        return self.execution.runtime.restore(saved["runtime"])
 
 
 def _stream_status(stream: StreamStatus) -> dict[str, Any]:

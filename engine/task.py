@@ -11,16 +11,19 @@ to shards. What comes out does not depend on how the feed is cut, nor on the num
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from cep.engine.aggregates import NO_FUNCTIONS, Functions
 from cep.engine.arena import Chains
 from cep.engine.batch import EventBatch, Int64s
 from cep.engine.derived import match_rows
+from cep.engine.enrich import Added, Enricher, LookedUp, lookup_operators
 from cep.engine.event_store import EventStore, take_rows
 from cep.engine.expression import DataType, Expression, walk
 from cep.engine.interning import TextCodes
@@ -31,7 +34,9 @@ from cep.engine.operators.match import Interest, MatchOperator
 from cep.engine.pattern import Pattern, Stream
 from cep.engine.plan import Node, NodeKind
 from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
-from cep.engine.snapshot import Snapshot
+from cep.engine.restoring import StateOf, restore_states, save_states
+from cep.engine.snapshot import Snapshot, Value
+from cep.engine.task_plan import TaskPlan
 from cep.engine.time.arrivals import LateBatch as LateArrivals
 
 EVENTS_KEPT_MIN = 1024
@@ -50,6 +55,8 @@ class Wiring:
     shards: int = 1
     capacity: int = 1024
     limits: Mapping[str, Limit] = field(default_factory=dict)
+    functions: Functions = NO_FUNCTIONS
+    tables: Mapping[str, LookedUp] = field(default_factory=dict)
     pool: Executor | None = None
 
 
@@ -59,28 +66,38 @@ class Enriched:
 
     batch: EventBatch
     base: int
-    output: Output
+    errors: list[ErrorBatch]
 
 
 @dataclass(slots=True)
 class Prepared:
-    """A slice of the feed and what it is to each operator."""
+    """A slice of the feed and what it is to each operator. `errors`: found so far."""
 
     fed: Fed
     interests: list[Interest]
+    errors: list[ErrorBatch]
 
 
 class Task:
     """Runs bound nodes side by side over one feed of events, which come in event-time order.
 
-    `streams` are numbered as in `EventBatch.stream`, their fields complete.
+    The plan's streams are numbered as in `EventBatch.stream`.
     """
 
-    def __init__(self, streams: Sequence[Stream], nodes: Sequence[Node], wiring: Wiring) -> None:
-        self.streams = tuple(streams)
+    def __init__(self, plan: TaskPlan, wiring: Wiring) -> None:
+        self.plan = plan
+        self.streams = plan.streams
         self._wiring = wiring
-        numbers = {stream.name: i for i, stream in enumerate(streams)}
-        self.nodes = [node for node in nodes if isinstance(node.plan, Pattern)]
+        numbers = {stream.name: i for i, stream in enumerate(plan.streams)}
+        self.nodes = [node for node in plan.nodes if isinstance(node.plan, Pattern)]
+        self.enricher = Enricher(
+            plan.streams,
+            lookup_operators(plan, wiring.tables),
+            plan.features,
+            wiring.shards,
+            wiring.capacity,
+            wiring.functions,
+        )
         self.operators = [
             MatchOperator(
                 node.plan,
@@ -121,14 +138,17 @@ class Task:
         """The next slice with the fields that lookups and features add; slices in their order."""
         base = self.next_sequence
         self.next_sequence += len(batch)
-        return Enriched(batch, base, Output())
+        if self.enricher.is_idle:
+            return Enriched(batch, base, [])
+        added = self.enricher.add(batch, self._on_shards)
+        return Enriched(added.batch, base, list(_field_errors(added)))
 
     def process(self, full: Enriched) -> Output:
         """A slice of the feed. Its times must not go back behind the slice before."""
         if self._wiring.pool is not None:
             return self.run(self.prepare(full))
         fed = self._fed(full)
-        output = self._missing_keys(fed)
+        output = Output(errors=[*full.errors, *_missing_keys(fed)])
         for operator in self.operators:
             interest = operator.prepare(fed)
             failures = [*interest.failures, *operator.process(0, interest)]
@@ -143,11 +163,11 @@ class Task:
         for operator in self.operators:
             interests.append(operator.prepare(fed))
             fed.forget()
-        return Prepared(fed, interests)
+        return Prepared(fed, interests, [*full.errors, *_missing_keys(fed)])
 
     def run(self, prepared: Prepared) -> Output:
         """The rest, each shard on a thread; slices in their order."""
-        fed, output = prepared.fed, self._missing_keys(prepared.fed)
+        fed, output = prepared.fed, Output(errors=prepared.errors)
         pairs = list(zip(self.operators, prepared.interests, strict=True))
         found = self._on_shards(lambda n: [o.process(n, interest) for o, interest in pairs])
         for at, (operator, interest) in enumerate(pairs):
@@ -163,13 +183,6 @@ class Task:
 
     def _fed(self, full: Enriched) -> Fed:
         return Fed(full.batch, full.base, self._wiring.texts, self._shared, self.spaces)
-
-    def _missing_keys(self, fed: Fed) -> Output:
-        output = Output()
-        for keys in fed.keys.values():
-            for reason, rows in keys.missing():
-                output.errors.append(_error_batch(fed.batch, reason, rows, None, None))
-        return output
 
     def _close_slice(self, fed: Fed, output: Output) -> Output:
         """Time has come to the slice's last event."""
@@ -282,20 +295,55 @@ class Task:
 
     # ------------------------------------------------------------------ state
 
+    @property
+    def states(self) -> Iterator[StateOf]:
+        """All keyed state, by the name of what it belongs to."""
+        for node, operator in zip(self.nodes, self.operators, strict=True):
+            yield StateOf(node.name, self.spaces[operator.key], list(operator.shards))
+
+    @property
+    def feature_states(self) -> Iterator[StateOf]:
+        """That of features, whose keys are apart."""
+        for name, key, states in self.enricher.states():
+            yield StateOf(name, self.enricher.spaces[key], list(states))
+
     def snapshot(self) -> Snapshot:
         """A copy of everything, shard by shard."""
         return {
+            "streams": [stream.name for stream in self.streams],
             "sequence": self.sequence,
             "last_us": self._last_us,
             "events": self._store.snapshot(),
-            "spaces": [
-                {"key": list(key), "shards": space.snapshot()} for key, space in self.spaces.items()
-            ],
-            "nodes": {
-                node.name: [shard.snapshot() for shard in operator.shards]
-                for node, operator in zip(self.nodes, self.operators, strict=True)
-            },
+            "nodes": save_states(self.states),
+            "features": save_states(self.feature_states),
         }
+
+    def restore(self, saved: Mapping[str, Value], kept: Collection[str]) -> None:
+        """Take over the state of the nodes and features named in `kept`; the task is new."""
+        self.sequence = self.next_sequence = saved["sequence"]
+        self._last_us = saved["last_us"]
+        restore_states(self.states, saved["nodes"], kept)
+        restore_states(self.feature_states, saved["features"], kept)
+        self._store.restore(self._with_own_columns(saved))
+
+    def _with_own_columns(self, saved: Mapping[str, Value]) -> Mapping[str, Value]:
+        """Saved events for the streams that there are now: numbered as they are, no others."""
+        events = dict(saved["events"])
+        if not events:
+            return events
+        now = {stream.name: number for number, stream in enumerate(self.streams)}
+        numbers = np.array([now.get(name, -1) for name in saved["streams"]], np.int16)
+        size = len(events["sequence"])
+        streams = numbers[events["stream"]] if "stream" in events else np.full(size, numbers[0])
+        rows = np.flatnonzero(streams >= 0)
+        events = {name: _rows(values, rows) for name, values in events.items()}
+        events.pop("stream", None)
+        return events | {"stream": streams[rows]} if len(self.streams) > 1 else events
+
+
+def _rows(values: Any, rows: Int64s) -> Any:
+    indices: Any = pa.array(rows)
+    return values.take(indices) if isinstance(values, pa.Table) else values[rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +374,17 @@ def _shared(asked: Iterable[list[Expression]]) -> frozenset[Expression]:
     for expressions in asked:
         users.update({part for expression in expressions for part in walk(expression)})
     return frozenset(expression for expression, count in users.items() if count > 1)
+
+
+def _missing_keys(fed: Fed) -> Iterator[ErrorBatch]:
+    for keys in fed.keys.values():
+        for reason, rows in keys.missing():
+            yield _error_batch(fed.batch, reason, rows, None, None)
+
+
+def _field_errors(added: Added) -> Iterator[ErrorBatch]:
+    for failure in added.failures:
+        yield _error_batch(added.batch, failure.reason, failure.rows, None, failure.variable)
 
 
 def _held_back(pattern: Pattern, count: int) -> str:

@@ -35,7 +35,7 @@ from cep.engine.operators.feature_values import (
     python_values,
     results_array,
 )
-from cep.engine.operators.match import Failure, Fed
+from cep.engine.operators.fed import Failure, Fed
 from cep.engine.plan import Feature
 from cep.engine.snapshot import Parts, Snapshot
 

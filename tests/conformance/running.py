@@ -15,7 +15,6 @@ from tests.conformance.rendering import render
 from tests.reference.matcher import reference_matches
 
 
-
 @dataclass(frozen=True, slots=True)
 class Runner:
     """How cases are run; `waits_for`: what a case needs that this way does not have, or None."""
