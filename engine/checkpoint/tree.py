@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
@@ -207,10 +208,11 @@ def _array(node: Mapping[str, Node], next_blob: NextBlob, where: Where) -> npt.N
     name, shape = node.get("dtype"), node.get("shape")
     if not (isinstance(name, str) and name in DTYPES and _is_shape(shape)):
         raise MalformedError(f"{place(where)}: an array of no known shape: {str(node)[:80]}")
-    dtype = np.dtype(name).newbyteorder("<")
+    dtype = np.dtype(name)  # native as written: another byte order would be another kernel
     blob = next_blob(node["array"], math.prod(shape) * dtype.itemsize, where)
     try:
-        return blob.view(dtype).reshape(shape)
+        array = blob.view(dtype).reshape(shape)
+        return array if sys.byteorder == "little" else array.byteswap()
     except ValueError as error:  # more dimensions, or longer ones, than NumPy has
         raise MalformedError(f"{place(where)}: {error}") from error
 
