@@ -22,6 +22,7 @@ import re
 import struct
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -98,8 +99,7 @@ def _with_blob(value: Value, blobs: list[Blob], where: Where) -> Node:
     number = len(blobs)
     if type(value) is np.ndarray:
         blobs.append(_array_blob(value, where))
-        dtype = value.dtype.newbyteorder("<").name
-        return {"array": number, "dtype": dtype, "shape": list(value.shape)}
+        return {"array": number, "dtype": _name(value.dtype), "shape": list(value.shape)}
     if isinstance(value, bytes):
         blobs.append(np.frombuffer(value, np.uint8))
         return {"bytes": number}
@@ -115,8 +115,13 @@ def _with_blob(value: Value, blobs: list[Blob], where: Where) -> Node:
     )
 
 
+@cache
+def _name(dtype: np.dtype[Any]) -> str:
+    return dtype.name
+
+
 def _array_blob(array: npt.NDArray[Any], where: Where) -> Blob:
-    if array.dtype.name not in DTYPES:
+    if _name(array.dtype) not in DTYPES:
         raise CheckpointError(
             f"snapshot: {place(where)}: an array of {array.dtype} cannot be written; "
             "use numbers or times of NumPy, or an Arrow array for text"
@@ -126,10 +131,17 @@ def _array_blob(array: npt.NDArray[Any], where: Where) -> Blob:
 
 
 def _stream(table: pa.Table) -> Blob:
-    sink = pa.BufferOutputStream()
+    """The table as an Arrow IPC stream, in memory of just its size: what grows is copied."""
+    measured = pa.MockOutputStream()
+    _write_stream(table, measured)
+    stream = np.empty(measured.size(), np.uint8)
+    _write_stream(table, pa.FixedSizeBufferWriter(pa.py_buffer(stream.data)))
+    return stream
+
+
+def _write_stream(table: pa.Table, sink: pa.NativeFile) -> None:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return np.frombuffer(memoryview(sink.getvalue()), np.uint8)
 
 
 # -- JSON and blobs to a snapshot ------------------------------------------------------------------
