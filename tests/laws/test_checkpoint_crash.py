@@ -15,7 +15,7 @@ from tests.laws.checkpoint_process import state
 from tests.unit.engine.checkpoint_tools import assert_same
 
 ROOT = Path(__file__).parents[2]
-LENGTHS = (10, 40_000, 400_000)  # from a page to 3 MB
+LENGTHS = (10, 100_000, 2_000_000)  # from a page to 16 MB
 
 
 def values_until_killed(directory: Path, length: int, checkpoints: int, spins: int) -> list[int]:
@@ -46,7 +46,7 @@ def test_the_newest_checkpoint_is_readable_and_never_older_whenever_the_process_
     newest, leftovers = 0, 0
     for kill in range(30):
         length = LENGTHS[kill % len(LENGTHS)]
-        checkpoints, spins = int(random.integers(0, 6)), int(random.integers(0, 300_000))
+        checkpoints, spins = int(random.integers(0, 4)), int(random.integers(0, 50_000 + length))
         said = values_until_killed(tmp_path, length, checkpoints, spins)
         assert said == list(range(newest, newest + len(said))), kill
         leftovers += any(tmp_path.glob("*.partial"))
