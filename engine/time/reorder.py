@@ -24,7 +24,7 @@ from cep.engine.snapshot import Snapshot
 from cep.engine.time.sorting import break_ties, is_ascending
 
 ROWS_MAX = 1 << 20
-SMALL_RUN = 8_192  # smaller runs are merged, so that batches of one event do not make a run each
+SMALL_RUN = 16_384  # smaller runs are merged, so that batches of one event do not make a run each
 
 
 @dataclass(slots=True)
