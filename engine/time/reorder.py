@@ -141,7 +141,7 @@ class ReorderBuffer:
     ) -> EventBatch:
         """Prefixes of runs as one batch, streams in their order and older runs first."""
         table = pa.concat_tables(tables)
-        time_us = np.concatenate(times)
+        time_us = np.concatenate(times) if len(times) > 1 else times[0]
         stream = np.repeat(np.array(streams, np.int16), [len(part) for part in times])
         order = self._order(table, time_us, stream)
         if order is not None:
