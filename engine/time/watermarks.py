@@ -12,7 +12,7 @@ is left out until it speaks again; where all are idle the total stays where it i
 Flink raises a stream's watermark every 200 ms, here each event raises it, so that what is late
 depends on the order of arrival alone and not on how the input is cut into batches.
 
-Times lie within +- 2**62 us, a lateness below 2**61 us.
+Times lie within +- 2**62 us.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from cep.engine.time.lane import END_US, START_US, Lane, least_us
 from cep.engine.time.sources import Source, SourceCodes
 
 SOURCES_SHOWN = 5
+LATENESS_MAX_US = 2**61  # 73,000 years: more could overflow, and means no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +285,8 @@ class Watermarks:
 
 def _lane_of(stream: Stream) -> Lane:
     sources = 0 if stream.partition else 1
-    return Lane.of(stream.name, stream.lateness_us, stream.idle_us, sources)
+    lateness_us = min(stream.lateness_us, LATENESS_MAX_US)
+    return Lane.of(stream.name, lateness_us, stream.idle_us, sources)
 
 
 def _check_in_order(streams: Sequence[Stream]) -> None:

@@ -109,6 +109,15 @@ def test_any_runs_and_any_watermarks_give_the_sorted_events(
     assert out == sorted(added, key=lambda row: (row[1], row[0], row[2]))
 
 
+def test_a_small_rest_lets_go_of_the_events_that_came_with_it() -> None:
+    buffer = buffer_of(1)
+    add(buffer, 0, list(range(10_000)), 0)
+    buffer.release(9_000)
+    (rest,) = buffer.snapshot()["runs"][0]
+    assert len(rest["time_us"]) == 999
+    assert rest["table"].get_total_buffer_size() < 20_000
+
+
 def test_many_single_events_share_a_few_runs() -> None:
     buffer = buffer_of(1)
     for i in range(300):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
@@ -34,7 +36,7 @@ def test_null_and_nan_are_values_like_others() -> None:
 def test_a_dictionary_is_the_texts_that_it_stands_for() -> None:
     codes = SourceCodes(["host"])
     plain = pa.table({"host": ["a", "b", None]})
-    parts = [["b", "a"], ["a", None]]
+    parts: list[list[Any]] = [["b", "a"], ["a", None]]
     chunks = [pa.table({"host": pa.array(part).dictionary_encode()}) for part in parts]
     assert codes.encode(plain).tolist() == [0, 1, 2]
     assert codes.encode(pa.concat_tables(chunks)).tolist() == [1, 0, 0, 2]
