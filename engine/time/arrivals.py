@@ -13,7 +13,6 @@ from cep.engine.batch import EventBatch, Int64s
 from cep.engine.snapshot import Snapshot
 from cep.engine.time.watermarks import HeldBy, StreamStatus
 
-
 FAR_US = 2**62  # differences to the end of time would overflow
 
 

@@ -267,8 +267,8 @@ def test_a_promise_releases_events_and_makes_later_ones_late() -> None:
 
 def test_behind_the_end_of_time_every_event_is_late() -> None:
     engine = event_time(replace(PLAIN, lateness_us=2**63 - 1))
-    assert engine.add(0, at(5, -(2**61))).watermark_us == 4 - 2**61
-    assert engine.advance(NEVER).ready.time_us.tolist() == [-(2**61), 5]
+    assert engine.add(0, at(5, -(2**60))).watermark_us == 4 - 2**61
+    assert engine.advance(NEVER).ready.time_us.tolist() == [-(2**60), 5]
     late = engine.add(0, at(-1)).late
     assert late.watermark_us.tolist() == [NEVER]
     assert late.late_by_us.tolist() == [2**62 + 1]
