@@ -14,7 +14,7 @@ from cep.engine.columns import ARROW_TYPES
 from cep.engine.expression import Aggregated, Binary, DataType, Expression, Field, Literal
 from cep.engine.interning import TextCodes
 from cep.engine.operators.feature import FeatureOperator, group_features
-from cep.engine.operators.match import Fed
+from cep.engine.operators.fed import Fed
 from cep.engine.plan import Feature, Over
 from tests.reference.features import Happening
 
