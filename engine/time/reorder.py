@@ -24,6 +24,7 @@ from cep.engine.snapshot import Snapshot
 from cep.engine.time.sorting import break_ties, is_ascending
 
 ROWS_MAX = 1 << 20
+RUNS_MIN = 64  # fewer runs of a stream are not worth merging
 SMALL_RUN = 16_384  # smaller runs are merged, so that batches of one event do not make a run each
 
 
@@ -66,6 +67,7 @@ class ReorderBuffer:
         self._schema = schema
         self._rows_max = rows_max
         self._runs: list[list[Run]] = [[] for _ in tie_breakers]
+        self._worth_merging = [RUNS_MIN for _ in tie_breakers]
 
     def __len__(self) -> int:
         return sum(len(run.time_us) for run in self._all())
@@ -91,9 +93,7 @@ class ReorderBuffer:
         runs = self._runs[stream]
         runs.append(Run(table, time_us, len(time_us)))
         while len(runs) > 1 and len(runs[-2].time_us) <= min(2 * len(runs[-1].time_us), SMALL_RUN):
-            last, before = runs.pop(), runs.pop()
-            tables, times = [before.table, last.table], [before.time_us, last.time_us]
-            runs.append(Run(*_merged(tables, times), len(before.time_us) + len(last.time_us)))
+            runs[-2:] = [_as_one(runs[-2:])]
 
     def release(self, watermark_us: int) -> EventBatch:
         """Remove and return all events with time <= the watermark, in order.
@@ -132,6 +132,7 @@ class ReorderBuffer:
                     times.append(time_us)
                     streams.append(stream)
             self._runs[stream] = [run for run in runs if len(run.time_us)]
+            self._merge_rests(stream)
         if len(tables) == 2:
             del tables[0], times[0], streams[0]
         return self._in_order(tables, times, streams)
@@ -164,6 +165,22 @@ class ReorderBuffer:
             was_sorted = was_sorted and broken is rows
         return None if was_sorted else order
 
+    def _merge_rests(self, stream: int) -> None:
+        """Merge neighbours, now and then: events far ahead of the others leave a rest of each run."""
+        runs = self._runs[stream]
+        if len(runs) <= self._worth_merging[stream]:
+            return
+        groups: list[list[Run]] = []
+        size = SMALL_RUN
+        for run in runs:
+            size += len(run.time_us)
+            if size > SMALL_RUN:
+                groups.append([])
+                size = len(run.time_us)
+            groups[-1].append(run)
+        self._runs[stream] = [_as_one(group) for group in groups]
+        self._worth_merging[stream] = max(RUNS_MIN, 2 * len(groups))
+
     def _all(self) -> Iterator[Run]:
         for runs in self._runs:
             yield from runs
@@ -185,9 +202,11 @@ class ReorderBuffer:
         ]
 
 
-def _merged(tables: Sequence[pa.Table], times: Sequence[Int64s]) -> tuple[pa.Table, Int64s]:
+def _as_one(runs: Sequence[Run]) -> Run:
     """Several runs of one stream, the older ones first, as one."""
-    time_us = np.concatenate(times)
-    table = pa.concat_tables(tables).unify_dictionaries()
+    if len(runs) == 1:
+        return runs[0]
+    time_us = np.concatenate([run.time_us for run in runs])
+    table = pa.concat_tables([run.table for run in runs]).unify_dictionaries()
     order = np.argsort(time_us, kind="stable")
-    return table.take(order), time_us[order]
+    return Run(table.take(order), time_us[order], len(order))

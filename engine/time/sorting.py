@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from cep.engine.batch import Int64s
 from cep.engine.columns_data import pc
-from cep.engine.kernels.event_time import sort_digit
+from cep.engine.kernels import event_time as kernels
 
 ROWS_MIN = 2_048  # fewer are sorted by comparing, as are times that differ in more bits
 BITS_MAX = 44
@@ -32,7 +32,7 @@ def sorted_rows(time_us: Int64s, rows: Int64s) -> Int64s:
     counts = np.empty(1 << DIGIT_BITS, np.int64)
     before, after = rows, np.empty_like(rows)
     for shift in range(0, bits, DIGIT_BITS):
-        sort_digit(time_us, low, shift, before, after, counts)
+        kernels.sort_digit(time_us, low, shift, before, after, counts)
         before, after = after, (np.empty_like(rows) if before is rows else before)
     return before
 

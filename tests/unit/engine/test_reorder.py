@@ -126,6 +126,16 @@ def test_many_single_events_share_a_few_runs() -> None:
     assert buffer.release(300).time_us.tolist() == list(range(300))
 
 
+def test_events_far_ahead_of_the_others_do_not_leave_a_run_each() -> None:
+    buffer = buffer_of(1)
+    batches = 300
+    for i in range(batches):
+        add(buffer, 0, [*range(10 * i, 10 * i + 9), 10_000 - i], 10 * i)
+        assert len(buffer.release(10 * i + 8)) == 9
+    assert len(buffer.snapshot()["runs"][0]) <= 65
+    assert buffer.release(10_000).time_us.tolist() == list(range(9_701, 10_001))
+
+
 # -- tie-breakers ----------------------------------------------------------------------------------
 
 
