@@ -59,22 +59,6 @@ def decorated(path: Path) -> dict[str, str]:
 
 def test_python_calls_nothing_that_has_no_way_in_for_python() -> None:
     kinds = {n: k for path in KERNELS.glob("*.py") for n, k in decorated(path).items()}
-    assert {name for name, kind in kinds.items() if kind == "kernel"} == {
-        "chain_lengths",
-        "encode",
-        "expire",
-        "mark_chains",
-        "mark_reachable",
-        "observe",
-        "process",
-        "renumber_holders",
-        "save_lists",
-        "save_nodes",
-        "schedule_all",
-        "wake",
-        "sort_digit",
-        "write_chains",
-    }
     engine = [p for p in KERNELS.parent.rglob("*.py") if p.parent != KERNELS]
     modules = {path.stem for path in KERNELS.glob("*.py")} - {"__init__", "codes", "jit", "layout"}
     called = {
