@@ -42,7 +42,10 @@ class FileSink:
     """
 
     def __init__(
-        self, directory: str | os.PathLike[str], what: str = "matches", format: str = "parquet"
+        self,
+        directory: str | os.PathLike[str],
+        what: str = "matches",
+        format: str = "parquet",  # noqa: A002 - as everywhere where there are file formats
     ) -> None:
         if format not in FORMATS:
             raise DataError(f"format {format!r}: a file sink writes {', '.join(FORMATS)}")
@@ -62,7 +65,7 @@ class FileSink:
 
     @property
     def place(self) -> str:
-        return self._directory
+        return os.path.abspath(self._directory)
 
     def __str__(self) -> str:
         return f"{self._format} files in {self._directory}"
@@ -101,7 +104,9 @@ class FileSink:
             if name.endswith(PENDING) and PART.fullmatch(name[1 : -len(PENDING)]):
                 os.unlink(os.path.join(self._directory, name))
         self._next = 0 if state is None else state["next"]
-        numbers = {int(found[1]) for found in map(PART.fullmatch, os.listdir(self._directory)) if found}
+        numbers = {
+            int(found[1]) for found in map(PART.fullmatch, os.listdir(self._directory)) if found
+        }
         unknown = sorted(number for number in numbers if number >= self._next)
         if unknown and not self._at_once:
             raise DataError(self._unknown_parts(unknown, state is None))

@@ -1,0 +1,165 @@
+"""Rules that run on and on: a source that can be read again, sinks, checkpoints, a guarantee.
+
+source ──► detector ──► sinks           job = Job(FileSource("in"), rules, [FileSink("out")],
+   └── position, state, rows ──► checkpoints                 checkpoint="checkpoints")
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from cep.engine.errors import CepError, DataError
+from cep.engine.expression import DataType
+from cep.engine.io.sink import Sink
+from cep.engine.snapshot import Snapshot
+from cep.job_explain import explain_job
+from cep.job_loop import JobLoop, JobPlan
+from cep.job_options import (
+    JobDetector,
+    Store,
+    as_source,
+    check_guarantee,
+    check_sinks,
+    parse_every,
+    parse_guarantee,
+)
+from cep.job_status import Counts, JobStatus
+from cep.job_tables import OWN
+from cep.rules import Rules
+from cep.rules import compile as compile_rules
+
+Start = Callable[[Snapshot | None], JobDetector]
+
+
+class Job:
+    """Rules on a source, with results in sinks, that survives the end of its process.
+
+    `source`: a FileSource, an IterableSource, a path, or a dict from stream name to these. `rules`:
+    `cep.Rules` or their text. `sinks`: one or more FileSinks and CallableSinks, each of which takes
+    one table of the results. `checkpoint`: a directory or URL (or a store); `every` so much time
+    (`timedelta`, seconds, "10 seconds") or so many rows ("5000 rows") a checkpoint is made, and the
+    last `keep` are kept. `guarantee`: "exactly-once", "at-least-once" or "at-most-once", see
+    docs/jobs.md. `workers`: threads that detect.
+
+    Raises DataError where source, sinks and checkpoints cannot hold the guarantee. Nothing is read
+    or written before `run()`.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        rules: Rules | str,
+        sinks: Sink | Sequence[Sink],
+        *,
+        checkpoint: str | os.PathLike[str] | Store | None = None,
+        every: timedelta | float | str = "10 seconds",
+        guarantee: str = "exactly-once",
+        keep: int = 3,
+        workers: int = 1,
+        detector: Start | None = None,
+    ) -> None:
+        self._source = as_source(source)
+        self._rules = compile_rules(rules) if isinstance(rules, str) else rules
+        self._sinks = tuple(sinks) if isinstance(sinks, Sequence) else (sinks,)
+        self._guarantee = parse_guarantee(guarantee)
+        self._every = parse_every(every)
+        self._workers = workers
+        check_sinks(self._sinks)
+        _check_tables(self._sinks, self._rules)
+        check_guarantee(
+            self._guarantee, self._source, self._sinks, has_store=checkpoint is not None
+        )
+        self._store = _open_store(checkpoint, keep)
+        self._start = detector or _detector_of(self._rules, workers)
+        self._counts = Counts()
+        self._loop: JobLoop | None = None
+        self._is_asked_to_stop = False
+
+    @property
+    def guarantee(self) -> str:
+        """What holds from end to end: "exactly-once", "at-least-once" or "at-most-once"."""
+        return self._guarantee.value
+
+    def run(self, until: Callable[[JobStatus], bool] | None = None) -> JobStatus:
+        """Go on from the last checkpoint, else begin; returns once the job has stopped.
+
+        That is at the end of a bounded source (which is then finished for good: absences and
+        windows at the end are decided), after `stop()`, or once `until(status)` is true, which is
+        asked after each batch that was read. Raises JobError with the cause where anything fails:
+        nothing of what the guarantee promises is lost by it, run the job again.
+        """
+        if self._loop is not None:
+            raise DataError("this job is running already")
+        self._counts = Counts()
+        loop = self._loop = JobLoop(self._plan(), self._counts)
+        if self._is_asked_to_stop:
+            loop.stop()
+        try:
+            loop.run(until)
+        finally:
+            self._loop, self._is_asked_to_stop = None, False
+        return self.status()
+
+    def stop(self) -> None:
+        """Ask `run()` to return: what has been read is worked on, a last checkpoint is made.
+
+        Does not wait. May be called by another thread or a signal handler, also before `run()`. A
+        source that blocks (an iterable that waits for its next item) is noticed when it comes back.
+        """
+        self._is_asked_to_stop = True
+        if (loop := self._loop) is not None:
+            loop.stop()
+
+    def status(self) -> JobStatus:
+        """How far the job is; its `str()` is a line of text."""
+        return self._counts.status()
+
+    def explain(self) -> str:
+        """The dataflow as text: source, operators, sinks, and how rows go from one to another."""
+        return explain_job(self._source, self._rules, self._sinks, self._workers, self.guarantee)
+
+    def _plan(self) -> JobPlan:
+        declared = declared_fields(self._rules)
+        checked = (self._store, self._every, self._guarantee)
+        return JobPlan(self._source, declared, self._start, self._sinks, *checked)
+
+
+def declared_fields(rules: Any) -> Mapping[str, Mapping[str, DataType]]:
+    """Stream -> its declared fields; "" is the stream of rules that have only one."""
+    fields = {s.name: {f.name: f.type for f in s.fields} for s in getattr(rules, "streams", ())}
+    return {**fields, "": next(iter(fields.values()))} if len(fields) == 1 else fields
+
+
+def _check_tables(sinks: Sequence[Sink], rules: Any) -> None:
+    """DataError for a sink of a table that there is not."""
+    made = getattr(rules, "_rules", None)
+    derived = [plan.name for kind in ("aggregates", "joins") for plan in getattr(made, kind, ())]
+    for sink in sinks:
+        if sink.what not in (*OWN, *derived):
+            known = ", ".join((*OWN, *derived))
+            raise DataError(f"a sink of {sink.what!r}: the results have {known}")
+
+
+def _open_store(checkpoint: Any, keep: int) -> Store | None:
+    if checkpoint is None or hasattr(checkpoint, "latest"):
+        return checkpoint  # type: ignore[no-any-return]
+    try:
+        module = importlib.import_module("cep.engine.checkpoint")
+    except ModuleNotFoundError as error:
+        raise CepError("this version has no checkpoint store: give one as checkpoint=") from error
+    return module.CheckpointStore(os.fspath(checkpoint), keep=keep)  # type: ignore[no-any-return]
+
+
+def _detector_of(rules: Rules, workers: int) -> Start:
+    def start(snapshot: Snapshot | None) -> JobDetector:
+        """Imported here: compiled kernels cost time that a refused job need not spend."""
+        module = importlib.import_module("cep.detector")
+        if snapshot is None:
+            return module.Detector(rules, shards=workers)  # type: ignore[no-any-return]
+        return module.Detector.from_snapshot(snapshot, rules)  # type: ignore[no-any-return]
+
+    return start
