@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from cep.engine.errors import CepError, DataError
+from cep.engine.errors import DataError
 from cep.engine.expression import DataType
 from cep.engine.io.sink import Sink
 from cep.engine.snapshot import Snapshot
@@ -40,7 +40,7 @@ class Job:
 
     `source`: a FileSource, an IterableSource, a path, or a dict from stream name to these. `rules`:
     `cep.Rules` or their text. `sinks`: one or more FileSinks and CallableSinks, each of which takes
-    one table of the results. `checkpoint`: a directory or URL (or a store); `every` so much time
+    one table of the results. `checkpoint`: a directory or URL (or a function that opens a store); `every` so much time
     (`timedelta`, seconds, "10 seconds") or so many rows ("5000 rows") a checkpoint is made, and the
     last `keep` are kept. `guarantee`: "exactly-once", "at-least-once" or "at-most-once", see
     docs/jobs.md. `workers`: threads that detect.
@@ -55,7 +55,7 @@ class Job:
         rules: Rules | str,
         sinks: Sink | Sequence[Sink],
         *,
-        checkpoint: str | os.PathLike[str] | Store | None = None,
+        checkpoint: str | os.PathLike[str] | Callable[[], Store] | None = None,
         every: timedelta | float | str = "10 seconds",
         guarantee: str = "exactly-once",
         keep: int = 3,
@@ -73,7 +73,7 @@ class Job:
         check_guarantee(
             self._guarantee, self._source, self._sinks, has_store=checkpoint is not None
         )
-        self._store = _open_store(checkpoint, keep)
+        self._open_store = _store_at(checkpoint, keep)
         self._start = detector or _detector_of(self._rules, workers)
         self._counts = Counts()
         self._loop: JobLoop | None = None
@@ -124,7 +124,7 @@ class Job:
 
     def _plan(self) -> JobPlan:
         declared = declared_fields(self._rules)
-        checked = (self._store, self._every, self._guarantee)
+        checked = (self._open_store, self._every, self._guarantee)
         return JobPlan(self._source, declared, self._start, self._sinks, *checked)
 
 
@@ -144,14 +144,16 @@ def _check_tables(sinks: Sequence[Sink], rules: Any) -> None:
             raise DataError(f"a sink of {sink.what!r}: the results have {known}")
 
 
-def _open_store(checkpoint: Any, keep: int) -> Store | None:
-    if checkpoint is None or hasattr(checkpoint, "latest"):
+def _store_at(checkpoint: Any, keep: int) -> Callable[[], Store] | None:
+    """Opened by `run`: a store is locked while it is open."""
+    if checkpoint is None or callable(checkpoint):
         return checkpoint  # type: ignore[no-any-return]
-    try:
-        module = importlib.import_module("cep.engine.checkpoint")
-    except ModuleNotFoundError as error:
-        raise CepError("this version has no checkpoint store: give one as checkpoint=") from error
-    return module.CheckpointStore(os.fspath(checkpoint), keep=keep)  # type: ignore[no-any-return]
+
+    def open_store() -> Store:
+        module = importlib.import_module("cep.engine.checkpoint.store")
+        return module.CheckpointStore(checkpoint, keep=keep)  # type: ignore[no-any-return]
+
+    return open_store
 
 
 def _detector_of(rules: Rules, workers: int) -> Start:

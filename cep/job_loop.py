@@ -47,14 +47,14 @@ class JobPlan:
     declared: Declared
     start_detector: Callable[[Snapshot | None], JobDetector]
     sinks: Sequence[Sink]
-    store: Store | None
+    open_store: Callable[[], Store] | None
     every: Every
     guarantee: Guarantee
 
     @property
     def position_first(self) -> bool:
         """At most once: the position is safe before its events are worked on."""
-        return self.guarantee is Guarantee.AT_MOST_ONCE and self.store is not None
+        return self.guarantee is Guarantee.AT_MOST_ONCE and self.open_store is not None
 
 
 class Last(Enum):
@@ -113,6 +113,7 @@ class JobLoop:
         self._writes: Channel[Write] = Channel(1)
         self._stop = threading.Event()
         self._failure: BaseException | None = None
+        self._store: Store | None = None
         self._position: Value = None
         self._number = 0  # of the last checkpoint that the detector thread has begun
         self._done = threading.Condition()
@@ -134,7 +135,7 @@ class JobLoop:
         except Exception as error:
             self._failure = self._failure or error
         finally:
-            self._close_sinks()
+            self._close()
         if self._failure is not None:
             self._counts.state = "failed"
             raise self._failed(self._failure) from self._failure
@@ -185,15 +186,16 @@ class JobLoop:
             return error
         kept = self._counts.checkpoint or self._counts.restored
         from_where = "from its beginning" if kept is None else f"from checkpoint {kept}"
-        if self._plan.store is None and self._plan.guarantee is Guarantee.AT_MOST_ONCE:
+        if self._store is None and self._plan.guarantee is Guarantee.AT_MOST_ONCE:
             from_where = "with what the source has then"
         what = str(error) or type(error).__name__
         return JobError(f"the job has failed: {what}; run it again and it goes on {from_where}")
 
-    def _close_sinks(self) -> None:
-        for sink in self._plan.sinks:
+    def _close(self) -> None:
+        for opened in (*self._plan.sinks, self._store):
             try:
-                sink.close()
+                if opened is not None:
+                    opened.close()
             except Exception as error:
                 self._failure = self._failure or error
 
@@ -201,8 +203,10 @@ class JobLoop:
 
     def _restore(self) -> JobDetector | None:
         """The detector as it was, or None where the job has finished already."""
-        found = None if self._plan.store is None else self._plan.store.latest()
-        content: Snapshot = {} if found is None else found[1]
+        if self._plan.open_store is not None:
+            self._store = self._plan.open_store()
+        found = None if self._store is None else self._store.latest()
+        content: Snapshot = {} if found is None else found.snapshot
         if found is not None:
             self._take_over(content)
         self._open_sinks(content.get("sinks", {}))
@@ -309,7 +313,7 @@ class JobLoop:
     ) -> None:
         begun = now_seconds()
         # The state of a finished detector is of no use: nothing can follow.
-        is_kept = self._plan.store is not None and not is_finished
+        is_kept = self._store is not None and not is_finished
         snapshot = detector.snapshot() if is_kept else None
         self._counts.pause_us = round((now_seconds() - begun) * 1e6)
         self._number += 1
@@ -355,8 +359,8 @@ class JobLoop:
         while True:
             write = self._writes.get()
             begun = now_seconds()
-            if self._plan.store is not None:
-                self._plan.store.write(write.content)
+            if self._store is not None:
+                self._store.write(write.content)
                 self._counts.checkpoint = write.number
                 self._counts.checkpoints += 1
             for sink in self._plan.sinks:

@@ -32,11 +32,19 @@ class Guarantee(StrEnum):
     AT_MOST_ONCE = "at-most-once"
 
 
+class Found(Protocol):
+    """A checkpoint that was read."""
+
+    @property
+    def snapshot(self) -> Snapshot: ...
+
+
 class Store(Protocol):
     """Keeps checkpoints: `write` returns once one is safe, `latest` finds it again."""
 
     def write(self, snapshot: Snapshot) -> Any: ...
-    def latest(self) -> tuple[Any, Snapshot] | None: ...
+    def latest(self) -> Found | None: ...
+    def close(self) -> None: ...
 
 
 class JobDetector(Protocol):

@@ -23,7 +23,8 @@ def table_of(result: Any, what: str, broken: Sequence[ErrorBatch]) -> pa.Table |
     if result is None:
         return None
     table: Any = getattr(result, what, None) if what in OWN else result.tables.get(what)
-    return table.to_arrow() if hasattr(table, "to_arrow") else table
+    made: pa.Table | None = table.to_arrow() if hasattr(table, "to_arrow") else table
+    return made
 
 
 def count_errors(result: Any, broken: Sequence[ErrorBatch]) -> int:
