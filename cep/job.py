@@ -40,10 +40,10 @@ class Job:
 
     `source`: a FileSource, an IterableSource, a path, or a dict from stream name to these. `rules`:
     `cep.Rules` or their text. `sinks`: one or more FileSinks and CallableSinks, each of which takes
-    one table of the results. `checkpoint`: a directory or URL (or a function that opens a store); `every` so much time
-    (`timedelta`, seconds, "10 seconds") or so many rows ("5000 rows") a checkpoint is made, and the
-    last `keep` are kept. `guarantee`: "exactly-once", "at-least-once" or "at-most-once", see
-    docs/jobs.md. `workers`: threads that detect.
+    one table of the results. `checkpoint`: a directory or URL (or a function that opens a store);
+    one is made `every` so much time (`timedelta`, seconds, "10 seconds") or so many rows ("5000
+    rows"), and the last `keep` are kept. `guarantee`: "exactly-once", "at-least-once" or
+    "at-most-once", see docs/jobs.md. `workers`: threads that detect.
 
     Raises DataError where source, sinks and checkpoints cannot hold the guarantee. Nothing is read
     or written before `run()`.

@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 from tests.simulation import job_program
 from tests.simulation.job_program import POINTS, Case
 
-EVENTS = 1500
+EVENTS = 900
 Row = tuple[Any, ...]
 
 
@@ -175,7 +175,7 @@ class Trial:
         is_inside = self._chance.random() < 0.5
         if is_inside:
             kill_at = f"{self._chance.choice(POINTS)}:{self._chance.randrange(1, 12)}"
-        limit = self._seconds * 3 if self._case.follow else None  # it may wait for more input
+        limit = self._seconds * 1.5 if self._case.follow else None  # it may wait for more input
         is_killed = end_of(start(self._case, kill_at), limit if is_inside else after)
         tally.kills += is_killed
         tally.inside += is_killed and is_inside

@@ -127,16 +127,19 @@ class _Files:
                 raise DataError(f"{message}: give it back or start with another checkpoint")
 
     def _paths(self) -> list[str]:
-        if not self._source.follow and not self._position.files:
-            return files_at(self._path)
-        if os.path.isdir(self._path):
-            names = sorted(name for name in os.listdir(self._path) if self._is_input(name))
-            return [os.path.join(self._path, name) for name in names]
-        if glob.has_magic(self._path) and not os.path.exists(self._path):
-            return sorted(glob.glob(self._path, recursive=True))
+        """The files there are now; none is an error only where none will come."""
         if not os.path.isdir(self._folder):
             raise DataError(f"{self._path}: no directory {self._folder!r} to look into")
-        return [self._path] if os.path.exists(self._path) else []
+        if os.path.isdir(self._path):
+            names = sorted(name for name in os.listdir(self._path) if self._is_input(name))
+            found = [os.path.join(self._path, name) for name in names]
+        elif os.path.exists(self._path):
+            found = [self._path]
+        else:
+            found = sorted(glob.glob(self._path, recursive=True))
+        if not found and not self._source.follow and not self._position.files:
+            found = files_at(self._path)  # says what is wrong
+        return found
 
     def _is_input(self, name: str) -> bool:
         return is_known(name) or (self._source.format is not None and name[0] not in "._")
