@@ -30,7 +30,8 @@ from cep.engine.io.sink import Sink
 from cep.engine.results import ErrorBatch
 from cep.engine.snapshot import Snapshot, Value
 from cep.job_channel import AbortedError, Channel
-from cep.job_options import Every, Guarantee, JobDetector, JobError, Store
+from cep.job_guarantee import Guarantee
+from cep.job_options import Every, JobDetector, JobError, Store
 from cep.job_status import Counts, JobStatus
 from cep.job_tables import count_errors, table_of
 

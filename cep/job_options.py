@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -18,18 +17,11 @@ from cep.engine.io.replay.source import ReplaySource
 from cep.engine.io.replay.streams import StreamsSource
 from cep.engine.io.sink import Sink
 from cep.engine.snapshot import Snapshot
+from cep.job_guarantee import Guarantee
 
 
 class JobError(CepError):
     """A job that ended because one of its parts failed; the reason is its `__cause__`."""
-
-
-class Guarantee(StrEnum):
-    """How often a row of the output is there after crashes and restarts."""
-
-    EXACTLY_ONCE = "exactly-once"
-    AT_LEAST_ONCE = "at-least-once"
-    AT_MOST_ONCE = "at-most-once"
 
 
 class Found(Protocol):
