@@ -6,7 +6,6 @@
 rise
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cep.engine.errors import CepError, DataError, RuleError
@@ -14,12 +13,15 @@ from cep.engine.pattern import Pattern, Stream
 from cep.rules import Rules, RuleWarning, compile, load  # noqa: A004 - `re.compile` does it as well
 
 if TYPE_CHECKING:
+    from cep.detector import Detector
     from cep.engine.io.callable_sink import CallableSink
     from cep.engine.io.file_sink import FileSink
     from cep.engine.io.replay.files import FileSource
     from cep.engine.io.replay.iterables import IterableSource
+    from cep.engine.limits import Limit
     from cep.job import Job
     from cep.job_options import JobError
+    from cep.result import Result
 
 __version__ = "0.1.0"
 
@@ -27,12 +29,15 @@ __all__ = [
     "CallableSink",
     "CepError",
     "DataError",
+    "Detector",
     "FileSink",
     "FileSource",
     "IterableSource",
     "Job",
     "JobError",
+    "Limit",
     "Pattern",
+    "Result",
     "RuleError",
     "RuleWarning",
     "Rules",
@@ -42,18 +47,23 @@ __all__ = [
     "load",
 ]
 
-_ON_DEMAND = {
+# What runs events needs the compiled kernels; `cep check` and `cep --help` should not wait for them.
+_LATER = {
     "CallableSink": "cep.engine.io.callable_sink",
+    "Detector": "cep.detector",
     "FileSink": "cep.engine.io.file_sink",
     "FileSource": "cep.engine.io.replay.files",
     "IterableSource": "cep.engine.io.replay.iterables",
     "Job": "cep.job",
     "JobError": "cep.job_options",
+    "Limit": "cep.engine.limits",
+    "Result": "cep.result",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """What only some programs need is imported when they name it: the import costs time."""
-    if name in _ON_DEMAND:
-        return getattr(import_module(_ON_DEMAND[name]), name)
-    raise AttributeError(f"module 'cep' has no attribute {name!r}")
+    if name not in _LATER:
+        raise AttributeError(f"module 'cep' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LATER[name]), name)

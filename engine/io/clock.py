@@ -14,3 +14,8 @@ def now_seconds() -> float:
 def wait(wakes: threading.Event, seconds: float) -> bool:
     """Sleep until the event is set, but no longer than this; whether it is set."""
     return wakes.wait(seconds)
+
+
+def now_us() -> int:
+    """Wall-clock time in whole microseconds since 1970, UTC; it may be set back."""
+    return time.time_ns() // 1_000
