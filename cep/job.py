@@ -43,7 +43,9 @@ class Job:
     one table of the results. `checkpoint`: a directory or URL (or a function that opens a store);
     one is made `every` so much time (`timedelta`, seconds, "10 seconds") or so many rows ("5000
     rows"), and the last `keep` are kept. `guarantee`: "exactly-once", "at-least-once" or
-    "at-most-once", see docs/jobs.md. `workers`: threads that detect.
+    "at-most-once", see docs/jobs.md. `workers`: threads that detect. `options` are
+    those of `cep.Detector` (`tables`, `schemas`, `time`, ...); `detector` is a function from a
+    snapshot (None: begin) to a detector where it is not to be `cep.Detector`.
 
     Raises DataError where source, sinks and checkpoints cannot hold the guarantee. Nothing is read
     or written before `run()`.
@@ -61,6 +63,7 @@ class Job:
         keep: int = 3,
         workers: int = 1,
         detector: Start | None = None,
+        **options: Any,
     ) -> None:
         self._source = as_source(source)
         self._rules = compile_rules(rules) if isinstance(rules, str) else rules
@@ -74,7 +77,7 @@ class Job:
             self._guarantee, self._source, self._sinks, has_store=checkpoint is not None
         )
         self._open_store = _store_at(checkpoint, keep)
-        self._start = detector or _detector_of(self._rules, workers)
+        self._start = detector or _detector_of(self._rules, workers, options)
         self._counts = Counts()
         self._loop: JobLoop | None = None
         self._is_asked_to_stop = False
@@ -128,16 +131,16 @@ class Job:
         return JobPlan(self._source, declared, self._start, self._sinks, *checked)
 
 
-def declared_fields(rules: Any) -> Mapping[str, Mapping[str, DataType]]:
+def declared_fields(rules: Rules) -> Mapping[str, Mapping[str, DataType]]:
     """Stream -> its declared fields; "" is the stream of rules that have only one."""
-    fields = {s.name: {f.name: f.type for f in s.fields} for s in getattr(rules, "streams", ())}
+    fields = {s.name: {f.name: f.type for f in s.fields} for s in rules.base_streams}
     return {**fields, "": next(iter(fields.values()))} if len(fields) == 1 else fields
 
 
-def _check_tables(sinks: Sequence[Sink], rules: Any) -> None:
+def _check_tables(sinks: Sequence[Sink], rules: Rules) -> None:
     """DataError for a sink of a table that there is not."""
-    made = getattr(rules, "_rules", None)
-    derived = [plan.name for kind in ("aggregates", "joins") for plan in getattr(made, kind, ())]
+    made = rules.rule_set
+    derived = [plan.name for plan in (*made.aggregates, *made.joins)]
     for sink in sinks:
         if sink.what not in (*OWN, *derived):
             known = ", ".join((*OWN, *derived))
@@ -156,12 +159,13 @@ def _store_at(checkpoint: Any, keep: int) -> Callable[[], Store] | None:
     return open_store
 
 
-def _detector_of(rules: Rules, workers: int) -> Start:
+def _detector_of(rules: Rules, workers: int, options: Mapping[str, Any]) -> Start:
     def start(snapshot: Snapshot | None) -> JobDetector:
         """Imported here: compiled kernels cost time that a refused job need not spend."""
-        module = importlib.import_module("cep.detector")
+        from cep.detector import Detector
+
         if snapshot is None:
-            return module.Detector(rules, shards=workers)  # type: ignore[no-any-return]
-        return module.Detector.from_snapshot(snapshot, rules)  # type: ignore[no-any-return]
+            return Detector(rules, workers=workers, **options)
+        return Detector.from_snapshot(snapshot, rules, workers=workers, **options)
 
     return start

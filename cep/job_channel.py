@@ -33,6 +33,13 @@ class Channel(Generic[Item]):
             self._items.append(item)
             self._changed.notify_all()
 
+    def offer(self, item: Item) -> None:
+        """`put` where nobody has to wait for it, nothing otherwise: for what will come again."""
+        with self._changed:
+            if not self._items and not self._is_aborted:
+                self._items.append(item)
+                self._changed.notify_all()
+
     def get(self) -> Item:
         with self._changed:
             while not self._items and not self._is_aborted:

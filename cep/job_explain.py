@@ -61,7 +61,7 @@ def explain_job(
 
 def draw(source: Any, rules: Any, sinks: Sequence[Sink]) -> Drawing:
     """What the rules say about it: tables go to every thread, keyed operators get their keys."""
-    plan = getattr(rules, "_rules", rules)
+    plan = rules.rule_set
     sources = dict(getattr(source, "sources", {getattr(source, "stream", None): source}))
     streams = {name: f"source {name}" if name else "source" for name in sources}
     nodes = {node: str(sources[name]) for name, node in streams.items()}
@@ -74,7 +74,7 @@ def draw(source: Any, rules: Any, sinks: Sequence[Sink]) -> Drawing:
                 made[read][0] if read in made else streams.get(read, next(iter(streams.values())))
             )
             exchanges.append(Exchange(origin, _how(key), node))
-    for table in getattr(plan, "tables", ()):
+    for table in plan.tables:
         nodes[f"table {table.name}"] = f"by {', '.join(table.key)}"
         readers = [node for node, _, _ in made.values()]
         exchanges += [Exchange(f"table {table.name}", "broadcast", node) for node in readers]
@@ -93,11 +93,11 @@ Made = Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]]
 def _made(plan: Any) -> Made:
     """Name -> (node, streams that it reads, key) of everything that makes rows."""
     found: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {}
-    for aggregate in getattr(plan, "aggregates", ()):
+    for aggregate in plan.aggregates:
         found[aggregate.name] = (f"aggregate {aggregate.name}", (aggregate.stream,), aggregate.key)
-    for join in getattr(plan, "joins", ()):
+    for join in plan.joins:
         found[join.name] = (f"join {join.name}", (join.left, join.right), join.key)
-    for pattern in getattr(plan, "patterns", ()):
+    for pattern in plan.patterns:
         found[pattern.name] = (f"pattern {pattern.name}", pattern.streams, pattern.key)
     return found
 

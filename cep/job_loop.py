@@ -1,8 +1,8 @@
 """Source -> detector -> sinks, each on a thread of its own, with barriers in between.
 
-source thread ─ Events, Barrier ─► detector thread ─ Rows, PreCommit ─► sink thread ─┐
-     ▲ waits while a channel is full                                                 │ Write
-     └────────────── the last barrier is done ◄──── checkpoint thread ◄──────────────┘
+source thread ─ Events, Barrier, Tick ─► detector thread ─ Rows, PreCommit ─► sink thread ─┐
+     ▲ waits while a channel is full                                                       │ Write
+     └─────────────────── the last barrier is done ◄──── checkpoint thread ◄───────────────┘
 
 A barrier follows the events before it through all channels. At a barrier the detector takes its
 snapshot, the sinks prepare (all rows so far are where they survive), the checkpoint thread writes
@@ -33,7 +33,7 @@ from cep.job_channel import AbortedError, Channel
 from cep.job_guarantee import Guarantee
 from cep.job_options import Every, JobDetector, JobError, Store
 from cep.job_status import Counts, JobStatus
-from cep.job_tables import count_errors, table_of
+from cep.job_tables import count_errors, has_rows, table_of
 
 FORMAT = "cep job 1"
 BATCHES_WAITING = 2  # in each channel
@@ -82,6 +82,11 @@ class Barrier:
 
 
 @dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing has come for a while: let the clock tell."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     result: Any  # None: there were broken rows only
     broken: Sequence[ErrorBatch]
@@ -92,6 +97,7 @@ class PreCommit:
     number: int
     barrier: Barrier
     snapshot: Snapshot | None
+    processed: int
     is_finished: bool
 
 
@@ -103,13 +109,16 @@ class Write:
     last: Last | None
 
 
+Message = Events | Barrier | Tick
+
+
 class JobLoop:
     """One run of a job. `run` blocks; `stop` may come from any thread, also before `run`."""
 
     def __init__(self, plan: JobPlan, counts: Counts) -> None:
         self._plan = plan
         self._counts = counts
-        self._inbox: Channel[Events | Barrier] = Channel(BATCHES_WAITING)
+        self._inbox: Channel[Message] = Channel(BATCHES_WAITING)
         self._outbox: Channel[Rows | PreCommit] = Channel(BATCHES_WAITING)
         self._writes: Channel[Write] = Channel(1)
         self._stop = threading.Event()
@@ -117,6 +126,8 @@ class JobLoop:
         self._store: Store | None = None
         self._position: Value = None
         self._number = 0  # of the last checkpoint that the detector thread has begun
+        self._ticks_have_rows = False  # rows that no event read has caused, not yet in a checkpoint
+        self._processed = 0  # batches since the very first start; belongs to the detector thread
         self._done = threading.Condition()
         self._done_number = 0  # of the last checkpoint that is committed
 
@@ -132,7 +143,10 @@ class JobLoop:
             detector = self._restore()
             if detector is not None:
                 self._counts.state = "running"
-                self._run_threads(detector, until)
+                try:
+                    self._run_threads(detector, until)
+                finally:
+                    detector.close()
         except Exception as error:
             self._failure = self._failure or error
         finally:
@@ -222,6 +236,7 @@ class JobLoop:
             raise DataError(f"{message}: give another checkpoint directory")
         counts = self._counts
         counts.restored = counts.checkpoint = self._number = self._done_number = content["number"]
+        self._processed = content["batches"]
         counts.restored_rows = counts.rows = content["rows"]
         self._position = counts.position = content["position"]
 
@@ -247,6 +262,7 @@ class JobLoop:
                 last = Last.END
                 break
             if piece is None:
+                self._inbox.offer(Tick())
                 self._barrier_if_due(timer)
                 wait(self._stop, self._plan.source.poll_seconds)
                 continue
@@ -265,7 +281,8 @@ class JobLoop:
         """One checkpoint at a time; none where nothing has been read since the last."""
         if self._plan.position_first or self._done_number < timer.asked:
             return
-        if timer.is_due(self._counts.rows):
+        if timer.is_due(self._counts.rows, always=self._ticks_have_rows):
+            self._ticks_have_rows = False
             timer.begin(self._counts.rows, self._done_number + 1)
             self._inbox.put(Barrier(self._position, self._counts.rows))
 
@@ -276,19 +293,25 @@ class JobLoop:
             group = [self._inbox.get()]
             if self._plan.position_first:
                 group += self._inbox.take_all()
-                self._keep_position(detector, group[-1])
+                self._keep_position(detector, group)
             for message in group:
                 if isinstance(message, Events):
                     self._process(detector, message)
+                elif isinstance(message, Tick):
+                    self._tick(detector)
                 else:
                     self._barrier(detector, message)
                     if message.last is not None:
                         return
 
-    def _keep_position(self, detector: JobDetector, message: Events | Barrier) -> None:
-        """At most once: a checkpoint as if what follows had been worked on, and wait for it."""
-        is_finished = isinstance(message, Barrier) and message.last is Last.END
-        barrier = Barrier(message.position, message.rows)
+    def _keep_position(self, detector: JobDetector, group: Sequence[Message]) -> None:
+        """At most once: a checkpoint as if the group had been worked on, and wait for it."""
+        places = [message for message in group if not isinstance(message, Tick)]
+        if not places:
+            return
+        last = places[-1]
+        is_finished = isinstance(last, Barrier) and last.last is Last.END
+        barrier = Barrier(last.position, last.rows)
         self._begin_checkpoint(detector, barrier, is_finished=is_finished)
         with self._done:
             while self._done_number < self._number and self._failure is None:
@@ -300,8 +323,17 @@ class JobLoop:
         result = None
         if events.table.num_rows:
             result = detector.process_batch(events.table, events.stream)
+            self._processed += 1
         self._counts.batches += 1
         self._outbox.put(Rows(result, events.broken))
+
+    def _tick(self, detector: JobDetector) -> None:
+        if not self._processed:
+            return  # it does not know its streams yet
+        result = detector.tick()
+        if has_rows(result):
+            self._ticks_have_rows = True
+            self._outbox.put(Rows(result, ()))
 
     def _barrier(self, detector: JobDetector, barrier: Barrier) -> None:
         is_finished = barrier.last is Last.END
@@ -317,8 +349,9 @@ class JobLoop:
         is_kept = self._store is not None and not is_finished
         snapshot = detector.snapshot() if is_kept else None
         self._counts.pause_us = round((now_seconds() - begun) * 1e6)
+        self._counts.detector = detector.status()
         self._number += 1
-        self._outbox.put(PreCommit(self._number, barrier, snapshot, is_finished))
+        self._outbox.put(PreCommit(self._number, barrier, snapshot, self._processed, is_finished))
 
     # ---- the sink thread
 
@@ -348,6 +381,7 @@ class JobLoop:
             "number": message.number,
             "guarantee": self._plan.guarantee.value,
             "rows": message.barrier.rows,
+            "batches": message.processed,
             "finished": message.is_finished,
             "position": message.barrier.position,
             "detector": message.snapshot,
@@ -385,9 +419,10 @@ class _Timer:
         self._rows = rows
         self._begun = now_seconds()
 
-    def is_due(self, rows: int) -> bool:
+    def is_due(self, rows: int, *, always: bool) -> bool:
+        """`always`: there is something to keep although nothing has been read."""
         new = rows - self._rows
-        return new > 0 and self._every.is_due(now_seconds() - self._begun, new)
+        return (new > 0 or always) and self._every.is_due(now_seconds() - self._begun, new)
 
     def begin(self, rows: int, number: int) -> None:
         self._rows, self._begun, self.asked = rows, now_seconds(), number

@@ -16,7 +16,7 @@ class JobStatus:
     `rows` have been read since the very first start, `restored_rows` of them before this process.
     `written`: rows per sink in this process. `errors` counts broken rows and those set aside.
     `pause_us`: how long the last checkpoint kept the detector from working; `write_us`: how long it
-    took to write. `restored`: the number of the checkpoint from which the job went on, or None.
+    took to write. `detector`: its own status at the last checkpoint. `restored`: the number of the checkpoint from which the job went on, or None.
     """
 
     state: str
@@ -31,6 +31,7 @@ class JobStatus:
     pause_us: int = 0
     write_us: int = 0
     position: Any = None
+    detector: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         parts = [f"{self.state}: {counted(self.rows, 'row')} read"]
@@ -63,6 +64,7 @@ class Counts:
     pause_us: int = 0
     write_us: int = 0
     position: Any = None
+    detector: dict[str, Any] = field(default_factory=dict)
 
     def status(self) -> JobStatus:
         """As it is now."""

@@ -31,3 +31,9 @@ def count_errors(result: Any, broken: Sequence[ErrorBatch]) -> int:
     """Broken rows of the input, events set aside, and select lists that failed."""
     own = 0 if result is None else len(result.errors)
     return own + sum(map(len, broken))
+
+
+def has_rows(result: Any) -> bool:
+    """Whether anything came out."""
+    sides = (result.matches, result.timeouts, result.late, *result.tables.values(), result.errors)
+    return any(side is not None and len(side) > 0 for side in sides)

@@ -51,6 +51,15 @@ class SumDetector:
         rows = [{"key": key, "id": -1, "sum": total} for key, total in sorted(self.sums.items())]
         return FakeResult(matches=_table(rows))
 
+    def tick(self) -> FakeResult:
+        return FakeResult()
+
+    def status(self) -> dict[str, Any]:
+        return {"keys": len(self.sums)}
+
+    def close(self) -> None:
+        """Nothing is held."""
+
     def snapshot(self) -> Snapshot:
         return {"sums": dict(self.sums)}
 

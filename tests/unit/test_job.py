@@ -321,6 +321,27 @@ def test_a_job_that_waits_makes_one_checkpoint_of_what_came_before(tmp_path: Pat
     assert rows == [1, 1]  # one while it waited, one when it stopped
 
 
+class Ticking(SumDetector):
+    def tick(self) -> FakeResult:
+        return FakeResult(matches=pa.table({"key": ["x"], "id": [7], "sum": [0]}))
+
+
+def test_rows_that_time_alone_has_made_come_with_a_checkpoint_of_their_own(tmp_path: Path) -> None:
+    made: Job | None = None
+
+    def make(position: Value | None) -> Iterator[Any]:
+        yield {"id": 0, "key": "x", "value": 1}, 1
+        while ("x", 7, 0) not in written(tmp_path / "out"):
+            yield None
+        assert made is not None
+        made.stop()
+        yield None
+
+    source = IterableSource(make, poll_seconds=0.0)
+    made = job(source, out(tmp_path), MemoryStore(), every=1e-9, detector=Ticking)
+    assert made.run().detector == {"keys": 1}
+
+
 @pytest.mark.parametrize(
     ("every", "seconds", "rows"),
     [
