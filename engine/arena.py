@@ -305,8 +305,7 @@ class RunArena:
 
         What limits have refused and dropped is not in it: the keys may go to several shards.
         """
-        assert not self._found
-        assert not self._timed_out
+        assert not any(len(part.at_us) for part in (*self._found, *self._timed_out))
         counters = self.arena.counters
         assert counters[layout.FOUND] == counters[layout.TIMED_OUT] == 0
         slots = np.flatnonzero(self._has_state())

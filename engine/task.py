@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cep.engine.aggregates import NO_FUNCTIONS, Functions
+from cep.engine.aggregates import Functions
 from cep.engine.arena import Chains
 from cep.engine.batch import EventBatch, Int64s
 from cep.engine.derived import match_rows
@@ -55,7 +55,7 @@ class Wiring:
     shards: int = 1
     capacity: int = 1024
     limits: Mapping[str, Limit] = field(default_factory=dict)
-    functions: Functions = NO_FUNCTIONS
+    functions: Functions = field(default_factory=dict)
     tables: Mapping[str, LookedUp] = field(default_factory=dict)
     pool: Executor | None = None
 

@@ -262,6 +262,10 @@ def answer_value(
     results.status[o, row] = VALUE
     if kind == Answer.VALUE:
         results.words[o, row] = scratch[0, at + 1]
+    elif kind == Answer.END:
+        results.words[o, row] = scratch[0, at + 1]
+        if scratch[0, at + 2] == 0:
+            results.status[o, row] = NOTHING
     elif kind == Answer.SUM_WHOLE:
         results.words[o, row] = scratch[0, at + 1]
         if scratch[0, at + 2] != 0:

@@ -35,7 +35,8 @@ def lift(
         word = begin + plan.slots[s, SLOT_AT]
         partial = plan.slots[s, SLOT_PARTIAL]
         held = events.valid[source, row]
-        into[at, word] = 1 if held else 0
+        is_end = partial == Partial.FIRST or partial == Partial.LAST
+        into[at, word] = 1 if held or is_end else 0
         if partial == Partial.COUNT:
             continue
         into[at, word + 1] = 0
@@ -43,8 +44,8 @@ def lift(
             into_f[at, word + 1] = np.float64(events.inputs[source, row])
         elif held:
             into[at, word + 1] = events.inputs[source, row]
-        if partial == Partial.MOMENTS or partial <= Partial.SUM_REAL:
-            into[at, word + 2] = 0  # 0.0 has the same bits
+        if partial <= Partial.LAST:
+            into[at, word + 2] = 1 if held and is_end else 0  # 0.0 has the same bits as 0
 
 
 @inlined
@@ -74,7 +75,7 @@ def append(
             continue
         if held == 0:
             older[i, a + 1] = younger[j, b + 1]
-            if partial == Partial.MOMENTS or partial <= Partial.SUM_REAL:
+            if partial <= Partial.LAST:
                 older[i, a + 2] = younger[j, b + 2]
         elif partial == Partial.SUM_REAL:
             add_reals(older_f, i, a + 1, younger_f[j, b + 1], younger_f[j, b + 2])
@@ -82,6 +83,9 @@ def append(
             add_wholes(older, i, a + 1, younger[j, b + 1], younger[j, b + 2])
         elif partial == Partial.MOMENTS:
             merge_moments(older_f, i, a + 1, held, younger_f, j, b + 1, added)
+        elif partial == Partial.LAST:
+            older[i, a + 1] = younger[j, b + 1]
+            older[i, a + 2] = younger[j, b + 2]
         elif takes_over(partial, older, older_f, i, a + 1, younger, younger_f, j, b + 1, rank):
             older[i, a + 1] = younger[j, b + 1]
 
@@ -157,4 +161,4 @@ def takes_over(
         return bool(rank[x] < rank[held])
     if partial == Partial.MAX_TEXT:
         return bool(rank[x] > rank[held])
-    return partial == Partial.LAST
+    return False

@@ -19,24 +19,30 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class Partial(IntEnum):
-    """What a slot knows of its input's values x; the words behind their number."""
+    """What a slot knows of its input's values x; the words behind their number.
+
+    FIRST and LAST count events and read theirs whatever its value; the others pass over NULLs.
+    """
 
     COUNT = 0
     SUM_WHOLE = 1  # modulo 2**64, and how many times 2**64 that has left out
     SUM_REAL = 2  # a double-double: high, low
-    MIN = 3
-    MAX = 4
-    MIN_REAL = 5
-    MAX_REAL = 6
-    MIN_TEXT = 7  # by rank
-    MAX_TEXT = 8
-    FIRST = 9
-    LAST = 10
-    MOMENTS = 11  # mean, sum of squared deviations from it
+    MOMENTS = 3  # mean, sum of squared deviations from it
+    FIRST = 4  # the value, whether it is one
+    LAST = 5
+    MIN = 6  # and so on: the value
+    MAX = 7
+    MIN_REAL = 8
+    MAX_REAL = 9
+    MIN_TEXT = 10  # by rank
+    MAX_TEXT = 11
 
 
-WORDS = {Partial.COUNT: 1, Partial.SUM_WHOLE: 3, Partial.SUM_REAL: 3, Partial.MOMENTS: 3}
-WORDS_OF_VALUE = 2  # for all others
+def words_of(partial: Partial) -> int:
+    """How many words a slot has."""
+    if partial is Partial.COUNT:
+        return 1
+    return 3 if partial <= Partial.LAST else 2
 
 
 class Answer(IntEnum):
@@ -46,11 +52,12 @@ class Answer(IntEnum):
     COUNT = 1
     SUM_WHOLE = 2
     VALUE = 3  # the word behind the number
-    MEAN_WHOLE = 4
-    MEAN_REAL = 5
-    DEVIATION = 6
-    DISTINCT = 7
-    QUANTILE = 8
+    END = 4  # the same, unless the event had none
+    MEAN_WHOLE = 5
+    MEAN_REAL = 6
+    DEVIATION = 7
+    DISTINCT = 8
+    QUANTILE = 9
 
 
 class Plan(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -120,15 +120,16 @@ class GroupPlan:
     """What the kernels and Python keep for a group.
 
     `inputs`: the arguments that become words. `answered`: the aggregates that kernels answer, one
-    per output. `in_python`: those that are computed over Python values. `text_words`: columns of
-    the element that hold text codes; `text_trees`: trees that do.
+    per output. `in_python`: those that are computed over Python values. `text_words`: words of the
+    element that hold a text code where another word is not 0, as pairs; `text_trees`: trees of
+    text codes.
     """
 
     tables: layout.Plan
     inputs: tuple[Expression, ...]
     answered: tuple[Aggregated, ...]
     in_python: tuple[Aggregated, ...]
-    text_words: tuple[int, ...]
+    text_words: tuple[tuple[int, int], ...]
     text_trees: tuple[int, ...]
     ranks_texts: bool
 
@@ -152,7 +153,9 @@ _PARTIALS: dict[str, tuple[Partial, Partial, Partial]] = {  # of integers, float
     "last": (Partial.LAST,) * 3,
     "stddev": (Partial.MOMENTS,) * 3,
 }
-_TREES = ("median", "quantile", "count_distinct", "approx_count_distinct")
+_DISTINCT = ("count_distinct", "approx_count_distinct")  # both exact
+_FRACTIONS = ("quantile", "approx_quantile")  # both exact
+_TREES = ("median", *_FRACTIONS, *_DISTINCT)
 
 
 class _Planner:
@@ -179,16 +182,21 @@ class _Planner:
             np.array(self._fractions, np.float64),
             self._settings(),
         )
-        values = (s for s in self._slots.items() if s[0][0] is not Partial.COUNT)
         return GroupPlan(
             tables,
             inputs,
             tuple(self._answered),
             tuple(self._in_python),
-            tuple(word + 1 for (_, i), word in values if _is_text(inputs[i])),
+            tuple(self._text_words(inputs)),
             tuple(tree for i, tree in self._trees.items() if _is_text(inputs[i])),
             any(p in (Partial.MIN_TEXT, Partial.MAX_TEXT) for p, _ in self._slots),
         )
+
+    def _text_words(self, inputs: Sequence[Expression]) -> Iterator[tuple[int, int]]:
+        for (partial, source), word in self._slots.items():
+            if partial is not Partial.COUNT and _is_text(inputs[source]):
+                is_end = partial in (Partial.FIRST, Partial.LAST)
+                yield word + 1, word + 2 if is_end else word
 
     def _settings(self) -> Int64s:
         over = self._group.over
@@ -221,7 +229,7 @@ class _Planner:
 
     def _add_tree(self, node: Aggregated, source: int) -> None:
         tree = self._trees.setdefault(source, len(self._trees))
-        answer = Answer.DISTINCT if "distinct" in node.function else Answer.QUANTILE
+        answer = Answer.DISTINCT if node.function in _DISTINCT else Answer.QUANTILE
         self._answer(node, answer, tree)
 
     def _add_slot(self, node: Aggregated, source: int) -> None:
@@ -231,12 +239,14 @@ class _Planner:
         slot = partial, source
         if slot not in self._slots:
             self._slots[slot] = self._words
-            self._words += layout.WORDS.get(partial, layout.WORDS_OF_VALUE)
+            self._words += layout.words_of(partial)
         answers = {
             "count": Answer.COUNT,
             "sum": Answer.VALUE if real else Answer.SUM_WHOLE,
             "avg": Answer.MEAN_REAL if real else Answer.MEAN_WHOLE,
             "stddev": Answer.DEVIATION,
+            "first": Answer.END,
+            "last": Answer.END,
         }
         self._answer(node, answers.get(node.function, Answer.VALUE), self._slots[slot])
 
@@ -257,12 +267,12 @@ class _Planner:
 
 def _fraction(node: Aggregated) -> float:
     """The p of a quantile."""
-    if node.function != "quantile":
+    if node.function not in _FRACTIONS:
         return 0.5
     (parameter,) = node.parameters
     value = parameter.value if isinstance(parameter, Literal) else None
     if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise CepError(f"quantile of {value}: it must be a number from 0 to 1")
+        raise CepError(f"{node.function} of {value}: it must be a number from 0 to 1")
     return float(value)
 
 

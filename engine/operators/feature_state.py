@@ -149,7 +149,11 @@ class QueueState:
     def text_codes(self) -> Int64s:
         """The codes of all texts that are held, ascending."""
         order, _, _ = self._order(self.active_keys())
-        found = [held[held[:, word - 1] > 0, word] for held, word in self._text_columns(order)]
+        found = [
+            held[held[:, guard] > 0, word]
+            for word, guard in self._plan.text_words
+            for held in (self._elements(order), self._backs())
+        ]
         for tree in self._plan.text_trees:
             nodes = order[self._tree(tree, layout.TREE_SIZE)[order] > 0]
             found.append(self._tree(tree, layout.TREE_VALUE)[nodes])
@@ -160,22 +164,21 @@ class QueueState:
         order, _, _ = self._order(self.active_keys())
         self._nodes[order, layout.NODE_ELEMENT :] = self._renamed_nodes(order, codes)
         rows = self.active_keys()
-        for word in self._plan.text_words:
+        for word, _ in self._plan.text_words:
             column = layout.KEY_ELEMENT + word
             self._keys[rows, column] = np.searchsorted(codes, self._keys[rows, column])
 
     def _renamed_nodes(self, order: Int64s, codes: Int64s) -> Int64s:
         held = self._nodes[order, layout.NODE_ELEMENT :]
         trees = [self._plan.element_words + layout.TREE_WORDS * t for t in self._plan.text_trees]
-        for column in (*self._plan.text_words, *(t + layout.TREE_VALUE for t in trees)):
+        words = [word for word, _ in self._plan.text_words]
+        for column in (*words, *(t + layout.TREE_VALUE for t in trees)):
             held[:, column] = np.searchsorted(codes, held[:, column])
         return held
 
-    def _text_columns(self, order: Int64s) -> list[tuple[Int64s, int]]:
-        """Elements of nodes and of keys, with the columns of text codes; the number is before."""
-        nodes = self._elements(order)
-        keys = self._keys[self.active_keys(), layout.KEY_ELEMENT :]
-        return [(held, word) for word in self._plan.text_words for held in (nodes, keys)]
+    def _backs(self) -> Int64s:
+        backs: Int64s = self._keys[self.active_keys(), layout.KEY_ELEMENT :]
+        return backs
 
     def _elements(self, order: Int64s) -> Int64s:
         end = layout.NODE_ELEMENT + self._plan.element_words
@@ -270,8 +273,8 @@ class QueueState:
     def _rename(
         self, renamed: Renamed, elements: Int64s, back: Int64s, values: Int64s, held: Bools
     ) -> None:
-        for word in self._plan.text_words:
+        for word, guard in self._plan.text_words:
             for rows in (elements, back):
-                rows[:, word] = np.where(rows[:, word - 1] > 0, renamed(rows[:, word]), 0)
+                rows[:, word] = np.where(rows[:, guard] > 0, renamed(rows[:, word]), 0)
         for tree in self._plan.text_trees:
             values[tree] = np.where(held[tree], renamed(values[tree]), 0)

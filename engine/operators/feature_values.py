@@ -47,8 +47,8 @@ class Collect:
         return values + others
 
     @staticmethod
-    def result(values: list[str]) -> str | None:
-        return "[" + ", ".join(values) + "]" if values else None
+    def result(values: list[str]) -> str:
+        return "[" + ", ".join(values) + "]"
 
 
 def python_values(node: Aggregated, column: Column | None, rows: Bools) -> list[Any]:
@@ -201,6 +201,8 @@ class ValueQueues:
     def _accumulator(self, queue: _Queue, number: int, function: UserAggregate) -> Any:
         if queue.accumulators is not None:
             return queue.accumulators[number]
+        if isinstance(function, Collect):
+            return [values[number] for values in queue.values if values[number] is not None]
         accumulator = function.create()
         for values in queue.values:
             if values[number] is not None:

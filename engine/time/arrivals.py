@@ -13,6 +13,8 @@ from cep.engine.batch import EventBatch, Int64s
 from cep.engine.snapshot import Snapshot
 from cep.engine.time.watermarks import HeldBy, StreamStatus
 
+FAR_US = 2**62  # differences to the end of time would overflow
+
 
 @dataclass(frozen=True, slots=True)
 class LateBatch:
@@ -30,7 +32,8 @@ class LateBatch:
     @property
     def late_by_us(self) -> Int64s:
         """How far each was behind the watermark; 0 is late, too."""
-        behind: Int64s = self.watermark_us - self.events.time_us
+        reached = np.minimum(self.watermark_us, FAR_US)
+        behind: Int64s = reached - self.events.time_us
         return behind
 
     def slice(self, start: int, stop: int) -> LateBatch:

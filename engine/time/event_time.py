@@ -22,7 +22,7 @@ from cep.engine.pattern import Stream
 from cep.engine.snapshot import Snapshot
 from cep.engine.time.arrivals import Arrived, LateBatch, Results, TimeStatus, numbered
 from cep.engine.time.columns import conformed, widened
-from cep.engine.time.lane import START_US
+from cep.engine.time.lane import END_US, START_US
 from cep.engine.time.reorder import ReorderBuffer
 from cep.engine.time.sorting import is_ascending, sorted_rows
 from cep.engine.time.watermarks import HeldBy, Watermarks, known_us
@@ -90,7 +90,7 @@ class EventTime:
     def _set_implausible_aside(self, events: EventBatch) -> tuple[EventBatch, EventBatch | None]:
         if self._ahead_us is None:
             return events, None
-        limit_us = self._watermarks.clock_us + self._ahead_us
+        limit_us = min(self._watermarks.clock_us + self._ahead_us, END_US)
         if self._watermarks.clock_us == START_US:
             raise DataError("events too far ahead of the clock are looked for: give its reading")
         is_far = events.time_us > limit_us

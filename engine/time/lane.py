@@ -20,7 +20,8 @@ from cep.engine.kernels.layout import (
 )
 from cep.engine.time.sorting import is_ascending
 
-START_US = -NEVER
+END_US = int(NEVER)
+START_US = -END_US
 """The watermark before the first event; also: the time of no event, the reading of no clock."""
 
 
@@ -71,7 +72,7 @@ class Lane:
         return np.where(self.has_spoken, watermarks, START_US)
 
     def promise(self, time_us: int) -> None:
-        self.watermark_us = max(self.watermark_us, time_us)
+        self.watermark_us = max(self.watermark_us, int(time_us))
 
     def make_room(self, sources: int) -> None:
         missing = sources - len(self.records)
@@ -136,7 +137,7 @@ class Lane:
         watermarks = (self.watermark_us, others_us, total_us)
         times = np.ascontiguousarray(times)
         self.watermark_us, total_us = observe(times, sources, *settings, *watermarks, met)
-        return total_us, met
+        return int(total_us), met
 
     def _tree(self) -> Int64s:
         """The tournament of minima that the kernel keeps; O(sources)."""
@@ -178,4 +179,4 @@ def least_us(lanes: Sequence[Lane]) -> int:
     """The least watermark of the streams that count: of those not idle, else of those not ended."""
     open_lanes = [lane for lane in lanes if not lane.is_finished]
     counted = [lane for lane in open_lanes if not lane.is_idle] or open_lanes
-    return min((lane.watermark_us for lane in counted), default=NEVER)
+    return min((lane.watermark_us for lane in counted), default=END_US)

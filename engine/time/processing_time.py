@@ -9,12 +9,11 @@ import pyarrow as pa
 
 from cep.engine.batch import EventBatch
 from cep.engine.errors import DataError
-from cep.engine.kernels.layout import NEVER
 from cep.engine.pattern import Stream
 from cep.engine.snapshot import Snapshot
 from cep.engine.time.arrivals import Arrived, Results, TimeStatus, numbered
 from cep.engine.time.columns import conformed
-from cep.engine.time.lane import START_US
+from cep.engine.time.lane import END_US, START_US
 from cep.engine.time.watermarks import StreamStatus, known_us
 
 
@@ -36,7 +35,7 @@ class ProcessingTime:
     @property
     def watermark_us(self) -> int:
         is_over = len(self._finished) == len(self._streams)
-        return NEVER if is_over else self._clock_us - 1
+        return END_US if is_over else self._clock_us - 1
 
     def add(self, stream: int, batch: EventBatch, clock_us: int | None = None) -> Arrived:
         """Take in events at this reading of the clock (None: at the last one).
@@ -61,7 +60,7 @@ class ProcessingTime:
 
     def advance(self, time_us: int, stream: int | None = None) -> Arrived:
         """Later events get a time beyond this one; all streams read the same clock."""
-        self._read(time_us + 1 if time_us < NEVER else NEVER)
+        self._read(time_us + 1 if time_us < END_US else END_US)
         return self._nothing()
 
     def finish(self, stream: int | None = None) -> Arrived:

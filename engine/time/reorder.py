@@ -24,7 +24,7 @@ from cep.engine.snapshot import Snapshot
 from cep.engine.time.sorting import break_ties, is_ascending
 
 ROWS_MAX = 1 << 20
-SMALL_RUN = 8_192  # smaller runs are merged, so that batches of one event do not make a run each
+SMALL_RUN = 16_384  # smaller runs are merged, so that batches of one event do not make a run each
 
 
 @dataclass(slots=True)
@@ -141,7 +141,7 @@ class ReorderBuffer:
     ) -> EventBatch:
         """Prefixes of runs as one batch, streams in their order and older runs first."""
         table = pa.concat_tables(tables)
-        time_us = np.concatenate(times)
+        time_us = np.concatenate(times) if len(times) > 1 else times[0]
         stream = np.repeat(np.array(streams, np.int16), [len(part) for part in times])
         order = self._order(table, time_us, stream)
         if order is not None:

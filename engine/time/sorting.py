@@ -66,5 +66,5 @@ def _ranks(column: Any, rows: Int64s) -> Int64s:
         values = values.cast(pa.int8())
     if pa.types.is_null(values.type):
         return np.zeros(len(rows), np.int64)
-    ranks = pc.rank(values, sort_keys="ascending", null_placement="at_end", tiebreaker="dense")
+    ranks = pc.rank(values, tiebreaker="dense")
     return np.asarray(ranks.to_numpy(zero_copy_only=False), np.int64)

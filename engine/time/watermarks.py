@@ -12,7 +12,7 @@ is left out until it speaks again; where all are idle the total stays where it i
 Flink raises a stream's watermark every 200 ms, here each event raises it, so that what is late
 depends on the order of arrival alone and not on how the input is cut into batches.
 
-Times lie within +- 2**62 us, a lateness below 2**61 us.
+Times lie within +- 2**62 us.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import pyarrow as pa
 from cep.engine.batch import Int64s
 from cep.engine.errors import DataError
 from cep.engine.kernels.layout import (
-    NEVER,
     SOURCE_EVENTS,
     SOURCE_IDLE,
     SOURCE_LATE,
@@ -34,10 +33,11 @@ from cep.engine.kernels.layout import (
 )
 from cep.engine.pattern import Stream
 from cep.engine.snapshot import Snapshot
-from cep.engine.time.lane import START_US, Lane, least_us
+from cep.engine.time.lane import END_US, START_US, Lane, least_us
 from cep.engine.time.sources import Source, SourceCodes
 
 SOURCES_SHOWN = 5
+LATENESS_MAX_US = 2**61  # 73,000 years: more could overflow, and means no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class Watermarks:
             return None
         others_us = min(
             (o.watermark_us for o in self._lanes if self._counts(o) and o is not lane),
-            default=NEVER,
+            default=END_US,
         )
         total_us, met = lane.observe(times, sources, self._clock_us, others_us, self._total_us)
         self._raise_to(total_us)
@@ -198,7 +198,7 @@ class Watermarks:
 
     def _raise_to(self, total_us: int) -> None:
         """The one place where the total changes."""
-        self._total_us = max(self._total_us, total_us)
+        self._total_us = max(self._total_us, int(total_us))
 
     # ------------------------------------------------------------------ undo, snapshots
 
@@ -270,7 +270,7 @@ class Watermarks:
         if not lane.has_spoken.any():
             behind = None if lane.watermark_us == START_US else self._behind(lane.watermark_us)
             return HeldBy(lane.name, (), behind)
-        own = np.where(lane.is_active, lane.source_watermarks_us, NEVER)
+        own = np.where(lane.is_active, lane.source_watermarks_us, END_US)
         source = int(own.argmin())
         name = () if self._is_shared else self._names(slowest)[source]
         return HeldBy(lane.name, name, self._behind(max(int(own[source]), START_US)))
@@ -285,7 +285,8 @@ class Watermarks:
 
 def _lane_of(stream: Stream) -> Lane:
     sources = 0 if stream.partition else 1
-    return Lane.of(stream.name, stream.lateness_us, stream.idle_us, sources)
+    lateness_us = min(stream.lateness_us, LATENESS_MAX_US)
+    return Lane.of(stream.name, lateness_us, stream.idle_us, sources)
 
 
 def _check_in_order(streams: Sequence[Stream]) -> None:

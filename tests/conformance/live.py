@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import cep
+from cep.engine.expression import DataType, Field, walk
+from cep.engine.pattern import Pattern, StreamField
 from cep.engine.plan import RuleSet
 from tests.conformance.building import MS_US, build_pattern, stream_of
 from tests.conformance.checking import Outcome
@@ -30,10 +32,23 @@ class Mark:
 
 def render_live(case: Case) -> str:
     """The rules of a case, for a stream whose watermarks are said and not guessed."""
+    stream, pattern = stream_of(case), build_pattern(case)
+    known = {field.name for field in stream.fields}
+    absent = [StreamField(n, DataType.FLOAT) for n in _fields_read(pattern) if n not in known]
     stream = replace(
-        stream_of(case), lateness_us=CENTURIES_US, tie_breaker=case.data.get("secondary_order")
+        stream,
+        fields=(*stream.fields, *absent),
+        lateness_us=CENTURIES_US,
+        tie_breaker=case.data.get("secondary_order"),
     )
-    return str(RuleSet((stream,), (build_pattern(case),)))
+    return str(RuleSet((stream,), (pattern,)))
+
+
+def _fields_read(pattern: Pattern) -> Iterator[str]:
+    """Fields of events; some cases read one that none of their events has."""
+    conditions = [d.condition for d in pattern.definitions if d.condition is not None]
+    found = {n.name for c in conditions for n in walk(c) if isinstance(n, Field)}
+    yield from sorted(found)
 
 
 def run_live(case: Case) -> Outcome:
