@@ -6,7 +6,6 @@ source ──► detector ──► sinks           job = Job(FileSource("in"), 
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -140,7 +139,7 @@ def declared_fields(rules: Rules) -> Mapping[str, Mapping[str, DataType]]:
 def _check_tables(sinks: Sequence[Sink], rules: Rules) -> None:
     """DataError for a sink of a table that there is not."""
     made = rules.rule_set
-    derived = [plan.name for plan in (*made.aggregates, *made.joins)]
+    derived = [*(plan.name for plan in made.aggregates), *(plan.name for plan in made.joins)]
     for sink in sinks:
         if sink.what not in (*OWN, *derived):
             known = ", ".join((*OWN, *derived))
@@ -153,8 +152,9 @@ def _store_at(checkpoint: Any, keep: int) -> Callable[[], Store] | None:
         return checkpoint  # type: ignore[no-any-return]
 
     def open_store() -> Store:
-        module = importlib.import_module("cep.engine.checkpoint.store")
-        return module.CheckpointStore(checkpoint, keep=keep)  # type: ignore[no-any-return]
+        from cep.engine.checkpoint.store import CheckpointStore
+
+        return CheckpointStore(checkpoint, keep=keep)
 
     return open_store
 

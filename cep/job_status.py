@@ -16,7 +16,8 @@ class JobStatus:
     `rows` have been read since the very first start, `restored_rows` of them before this process.
     `written`: rows per sink in this process. `errors` counts broken rows and those set aside.
     `pause_us`: how long the last checkpoint kept the detector from working; `write_us`: how long it
-    took to write. `detector`: its own status at the last checkpoint. `restored`: the number of the checkpoint from which the job went on, or None.
+    took to write. `restored`: the number of the checkpoint from which the job went on, or None.
+    `position` of the source and `detector` (its own status) are those of the last checkpoint.
     """
 
     state: str
