@@ -14,15 +14,27 @@ from cep.rules import Rules, RuleWarning, compile, load  # noqa: A004 - `re.comp
 
 if TYPE_CHECKING:
     from cep.detector import Detector
+    from cep.engine.io.callable_sink import CallableSink
+    from cep.engine.io.file_sink import FileSink
+    from cep.engine.io.replay.files import FileSource
+    from cep.engine.io.replay.iterables import IterableSource
     from cep.engine.limits import Limit
+    from cep.job import Job
+    from cep.job_options import JobError
     from cep.result import Result
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CallableSink",
     "CepError",
     "DataError",
     "Detector",
+    "FileSink",
+    "FileSource",
+    "IterableSource",
+    "Job",
+    "JobError",
     "Limit",
     "Pattern",
     "Result",
@@ -36,7 +48,17 @@ __all__ = [
 ]
 
 # What runs events needs the compiled kernels; `cep check` and `cep --help` should not wait for them.
-_LATER = {"Detector": "cep.detector", "Limit": "cep.engine.limits", "Result": "cep.result"}
+_LATER = {
+    "CallableSink": "cep.engine.io.callable_sink",
+    "Detector": "cep.detector",
+    "FileSink": "cep.engine.io.file_sink",
+    "FileSource": "cep.engine.io.replay.files",
+    "IterableSource": "cep.engine.io.replay.iterables",
+    "Job": "cep.job",
+    "JobError": "cep.job_options",
+    "Limit": "cep.engine.limits",
+    "Result": "cep.result",
+}
 
 
 def __getattr__(name: str) -> Any:

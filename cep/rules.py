@@ -198,6 +198,11 @@ class Rules:
         self._unbound = build_dataflow(rules, self._declared, functions)[0]
 
     @property
+    def rule_set(self) -> RuleSet:
+        """Everything that the rules say, statement by statement."""
+        return self._rules
+
+    @property
     def patterns(self) -> tuple[Pattern, ...]:
         return self._rules.patterns
 
