@@ -66,5 +66,11 @@ def _ranks(column: Any, rows: Int64s) -> Int64s:
         values = values.cast(pa.int8())
     if pa.types.is_null(values.type):
         return np.zeros(len(rows), np.int64)
-    ranks = pc.rank(values, tiebreaker="dense")
-    return np.asarray(ranks.to_numpy(zero_copy_only=False), np.int64)
+    coded = values.dictionary_encode()
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.combine_chunks()
+    order = pc.array_sort_indices(coded.dictionary).to_numpy()
+    ranks = np.empty(len(order) + 1, np.int64)
+    ranks[order] = np.arange(len(order))
+    ranks[-1] = len(order)
+    return ranks[pc.fill_null(coded.indices, len(order)).to_numpy(zero_copy_only=False)]
