@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from cep.engine.aggregates import NO_FUNCTIONS, Functions
-from cep.engine.batch import EventBatch, Int64s
+from cep.engine.batch import EventBatch
 from cep.engine.expression import DataType
 from cep.engine.interning import TextCodes
 from cep.engine.key_space import KeySpace, OperatorShard, SliceKeys
-from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.feature import FeatureOperator, group_features
+from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.lookup import LookupOperator
 from cep.engine.pattern import Stream
 from cep.engine.plan import Feature, Lookup
@@ -25,7 +25,7 @@ OnShards = Callable[[Callable[[int], None]], object]
 
 @dataclass(slots=True)
 class Added:
-    """A slice with all its fields, and what could not be computed: `Failure.variable` is a field."""
+    """A slice with all its fields, and what could not be computed: a `Failure.variable` is one."""
 
     batch: EventBatch
     failures: list[Failure] = field(default_factory=list)

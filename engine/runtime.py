@@ -2,7 +2,7 @@
 
     base events ─► task 0: all nodes that read base streams ─► rows ─┐
          │                                                            ▼ merged by time and position
-         └──────────────────────────────────────────────────────► task 1: nodes that read these ─► ...
+         └──────────────────────────────────────────────────────► task 1: nodes that read them ► ...
 
 Each slice of events goes through all tasks before the next: what a node makes of it reaches those
 that read it in the same step, and no task sees time go back.
@@ -125,6 +125,14 @@ class Runtime:
         """Look up in other rows from the next event on. DataError where they do not fit."""
         for task in self.tasks:
             task.enricher.reload(table, rows)
+
+    def current(self, name: str) -> Output:
+        """The open windows of an aggregate, as rows; nothing changes."""
+        for task in self.tasks:
+            for window in task.windows:
+                if window.name == name:
+                    return window.current(task.spaces[window.key])
+        raise KeyError(name)
 
     def status(self) -> dict[str, Any]:
         """Per pattern and aggregate what is open, as plain values."""

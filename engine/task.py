@@ -27,15 +27,15 @@ from cep.engine.enrich import Added, Enricher, lookup_operators
 from cep.engine.event_store import EventStore, take_rows
 from cep.engine.expression import DataType, Expression, walk
 from cep.engine.interning import TextCodes
-from cep.engine.key_space import KeyedState, KeySpace
 from cep.engine.kernels import layout
+from cep.engine.key_space import KeyedState, KeySpace
 from cep.engine.limits import Limit
 from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.match import BEGINNING, Interest, MatchOperator
 from cep.engine.pattern import Pattern, Stream
 from cep.engine.plan import Aggregate, Node, NodeKind
-from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
 from cep.engine.restoring import StateOf, restore_states, save_states
+from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
 from cep.engine.snapshot import Snapshot, Value
 from cep.engine.task_plan import TaskPlan
 from cep.engine.time.arrivals import LateBatch as LateArrivals

@@ -19,7 +19,7 @@ Member = tuple[str, str]  # (stream, field)
 
 @dataclass(frozen=True, slots=True)
 class TaskPlan:
-    """The nodes of one task. `incoming`: its streams as their events arrive, numbered in this order.
+    """The nodes of one task. `incoming`: its streams as events arrive, which number them.
 
     `lookups` and `features` are what is added to them here; `streams` have these fields, too.
     """

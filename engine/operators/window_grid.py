@@ -95,7 +95,7 @@ class WindowGrid:
 
 
 def _saturated(numbers: Int64s, step: int, offset: int) -> Int64s:
-    """numbers * step + offset, or the nearest 64-bit integer."""
+    """Numbers * step + offset, or the nearest 64-bit integer."""
     low, high = -((offset - INT64_MIN) // step), (INT64_MAX - offset) // step
     base, rest = divmod(offset, step)
     within = np.clip(numbers, max(low, INT64_MIN), min(high, INT64_MAX))

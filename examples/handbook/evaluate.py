@@ -43,9 +43,7 @@ def flagged(transactions: pa.Table, ids: Any) -> Flags:
     """Rule -> which of the transactions it flags."""
     labels = pa.table(
         {
-            "known_at": pc.add(
-                transactions["TX_DATETIME"].cast(pa.timestamp("us")), _days(7)
-            ),
+            "known_at": pc.add(transactions["TX_DATETIME"].cast(pa.timestamp("us")), _days(7)),
             "TERMINAL_ID": transactions["TERMINAL_ID"],
             "fraud": transactions["TX_FRAUD"],
         }
