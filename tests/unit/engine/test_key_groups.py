@@ -21,7 +21,8 @@ def column(data: list[Any], kind: Any = None) -> Column:
 
 
 def groups(*columns: Column) -> list[int]:
-    return key_groups(columns, np.arange(len(columns[0].values))).tolist()
+    found: list[int] = key_groups(columns, np.arange(len(columns[0].values))).tolist()
+    return found
 
 
 def test_groups_never_change_since_stored_state_is_found_by_them() -> None:

@@ -84,6 +84,18 @@ def test_codes_are_those_of_a_dict_however_texts_are_held(kind: Any, rows: list[
     assert texts.texts(np.arange(len(known))[::-1].copy()).to_pylist() == list(known)[::-1]
 
 
+@given(st.lists(st.lists(st.text(max_size=2), max_size=9), max_size=4))
+def test_ranks_are_places_in_the_sorted_texts_whenever_they_are_asked_for(
+    rows: list[list[str]],
+) -> None:
+    texts = TextCodes()
+    texts.encode(pa.array([str(number) for number in range(80)]))
+    for row in rows:
+        texts.encode(pa.array(row, pa.string()))
+        known = texts.array().to_pylist()
+        assert [sorted(known)[rank] for rank in texts.rank().tolist()] == known
+
+
 # -- forgetting -----------------------------------------------------------------------------------
 
 
