@@ -7,7 +7,10 @@ from lark import Token
 from cep.dsl.lexer import NESTING_MAX
 from cep.dsl.values import Branch, span_at
 from cep.engine.errors import Problem
-from cep.engine.plan import RuleSet
+from cep.engine.pattern import Pattern, Stream
+from cep.engine.plan import Aggregate, Join, RuleSet, Table
+
+Named = Stream | Table | Aggregate | Join | Pattern
 
 LEVELS = {
     "or_": 1,
@@ -47,14 +50,32 @@ def check_rules(rules: RuleSet) -> list[Problem]:
     """What is wrong between the statements of a file: a name that stands for two things."""
     problems: list[Problem] = []
     seen: dict[str, str] = {}
-    for kind, statements in (("stream", rules.streams), ("pattern", rules.patterns)):
+    for kind, statements in named_statements(rules):
         for statement in statements:
             name = statement.name
             if name in seen:
+                first = seen[name]
                 message = f"a second {kind} {name!r}"
-                if seen[name] != kind:
-                    message = f"pattern {name!r} has the name of a stream"
-                hint = "give it another name: patterns and streams share one set of names"
+                if first != kind:
+                    message = f"{kind} {name!r} has the name of {a_statement(first)}"
+                hint = f"give it another name: {kind}s and {first}s share one set of names"
+                if {kind, first} <= {"stream", "pattern"}:
+                    hint = "give it another name: patterns and streams share one set of names"
                 problems.append(Problem(message, statement.span, hint))
             seen.setdefault(name, kind)
     return problems
+
+
+def named_statements(rules: RuleSet) -> tuple[tuple[str, tuple[Named, ...]], ...]:
+    """The statements that others may name in `from` or look things up in, by kind."""
+    return (
+        ("stream", rules.streams),
+        ("table", rules.tables),
+        ("aggregate", rules.aggregates),
+        ("join", rules.joins),
+        ("pattern", rules.patterns),
+    )
+
+
+def a_statement(kind: str) -> str:
+    return f"an {kind}" if kind == "aggregate" else f"a {kind}"

@@ -228,11 +228,18 @@ class ExpressionLowering:
                 hint = "only cast(x as type) takes 'as' inside brackets"
                 self._problem("'as' cannot stand here", token(argument, 1), hint)
         values = [branch(cast(Branch, argument), 0) for argument in arguments]
-        if function == "prev":
-            return self._prev(tree, values)
-        if function in CAPTURE_FUNCTIONS:
-            return self._capture(function, tree, values)
+        special = self._special(function, tree, values)
+        if special is not None:
+            return special
         return Call(function, self._all(list(values)), span=span_at(tree))
+
+    def _special(self, function: str, tree: Branch, arguments: list[Branch]) -> Expression | None:
+        """What a function that is no plain one says here; None for the others."""
+        if function == "prev":
+            return self._prev(tree, arguments)
+        if function in CAPTURE_FUNCTIONS:
+            return self._capture(function, tree, arguments)
+        return None
 
     def _cast(self, tree: Branch) -> Expression:
         argument = branch(tree, 1) if len(tree.children) == 2 else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -20,8 +20,11 @@ NESTING_MAX = 150  # open brackets, and levels of an expression
 TOKENS_MAX = 50_000  # of one statement
 PROBLEMS_MAX = 100  # errors of one text; reading stops there
 
-BEGINNINGS = ("stream", "pattern", "feature", "aggregate")
+BEGINNINGS = ("stream", "table", "feature", "aggregate", "join", "pattern")
 """The words that begin statements."""
+
+COMMON = ("table", "join")
+"""Those of them that are common names: they begin a statement where a name follows."""
 
 FOREIGN = {"==": "=", "&&": "and", "!": "not", "=>": "->", ":=": "as", "=<": "<="}
 """Operators of other languages -> ours. Reported, then read as ours so that checking goes on."""
@@ -81,8 +84,8 @@ def statements(text: str, problems: list[Problem]) -> Iterator[Statement]:
     ';'; where another one lacks it, the next line that begins like a statement is taken for one.
     """
     tokens: list[Token] = []
-    for token in _tokens(text, problems):
-        if tokens and _begins_statement(token, tokens[-1]):
+    for token, after in _with_next(_tokens(text, problems)):
+        if tokens and _begins_statement(token, tokens[-1], after):
             message = f"';' is missing before {str(token)!r}"
             problems.append(Problem(message, span_of(token), "end each statement with ';'"))
             yield Statement(tokens, _end_before(token))
@@ -95,8 +98,22 @@ def statements(text: str, problems: list[Problem]) -> Iterator[Statement]:
             tokens.append(token)
 
 
-def _begins_statement(token: Token, before: Token) -> bool:
-    return token.column == 1 and token.lower() in BEGINNINGS and before not in (",", "(")
+def _begins_statement(token: Token, before: Token, after: Token | None) -> bool:
+    if token.column != 1 or token.lower() not in BEGINNINGS or before in (",", "("):
+        return False
+    named = after is not None and after.type in ("WORD", "QUOTED")
+    return named or token.lower() not in COMMON
+
+
+def _with_next(tokens: Iterable[Token]) -> Iterator[tuple[Token, Token | None]]:
+    """Each token with the one behind it."""
+    before: Token | None = None
+    for token in tokens:
+        if before is not None:
+            yield before, token
+        before = token
+    if before is not None:
+        yield before, None
 
 
 def _end_before(token: Token) -> Token:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from lark import Token
 
@@ -20,7 +20,7 @@ from cep.dsl.values import (
     type_of,
 )
 from cep.engine.errors import Problem
-from cep.engine.expression import Captured, Expression, Field
+from cep.engine.expression import Aggregated, Captured, Expression, Field
 from cep.engine.functions import closest
 from cep.engine.pattern import (
     Definition,
@@ -40,11 +40,13 @@ CLAUSE_WORDS = {
 }
 
 
-def _parts(tree: Branch) -> list[Branch]:
+def parts_of(tree: Branch) -> list[Branch]:
+    """Its children that are trees."""
     return [child for child in tree.children if not isinstance(child, Token)]
 
 
-def _names(tree: Branch) -> tuple[str, ...]:
+def names_of(tree: Branch) -> tuple[str, ...]:
+    """The names that it lists."""
     return tuple(name_of(child) for child in tree.children if isinstance(child, Token))
 
 
@@ -75,21 +77,28 @@ class Clauses:
 def lower_stream(tree: Branch, problems: list[Problem]) -> Stream:
     """The stream that a `stream` statement declares."""
     clauses = Clauses(problems)
-    for part in _parts(tree):
+    for part in parts_of(tree):
         clauses.add(part)
     columns = clauses.get("columns")
-    fields = _columns(columns, problems) if columns is not None else ()
+    fields = columns_of(columns, problems) if columns is not None else ()
     stream = Stream(name_of(token(tree, 0)), fields, span=span_of(token(tree, 0)))
     if (time := clauses.get("time")) is not None:
         stream = _with_time(stream, time, problems)
     if (lateness := clauses.get("lateness")) is not None:
         stream = replace(stream, lateness_us=duration_us(branch(lateness, 0), problems))
+    if (by := clauses.get("by")) is not None:
+        stream = replace(stream, partition=names_of(by))
+        for name in by.children:
+            _check_field(cast(Token, name), fields, f"stream {stream.name}", problems)
+    if (idle := clauses.get("idle")) is not None:
+        stream = replace(stream, idle_us=duration_us(branch(idle, 0), problems))
     return stream
 
 
-def _columns(tree: Branch, problems: list[Problem]) -> tuple[StreamField, ...]:
+def columns_of(tree: Branch, problems: list[Problem]) -> tuple[StreamField, ...]:
+    """The fields that a statement declares."""
     fields: dict[str, StreamField] = {}
-    for column in _parts(tree):
+    for column in parts_of(tree):
         name = name_of(token(column, 0))
         if name in fields:
             message = f"a second field {name!r}"
@@ -100,22 +109,43 @@ def _columns(tree: Branch, problems: list[Problem]) -> tuple[StreamField, ...]:
 
 
 def _with_time(stream: Stream, tree: Branch, problems: list[Problem]) -> Stream:
+    where = f"stream {stream.name}"
+    time, unit = time_of(tree, stream.fields, where, problems)
+    tie = next((part for part in parts_of(tree) if part.data == "tie"), None)
+    if tie is None:
+        return replace(stream, time=time, time_unit=unit)
+    _check_field(token(tie, 0), stream.fields, where, problems)
+    return replace(stream, time=time, time_unit=unit, tie_breaker=name_of(token(tie, 0)))
+
+
+def time_of(
+    tree: Branch, fields: tuple[StreamField, ...], where: str, problems: list[Problem]
+) -> tuple[str, str]:
+    """The field that a clause `time` names, and what it counts. `where`: whose fields these are."""
     name = token(tree, 0)
-    known = [column.name for column in stream.fields]
+    _check_field(name, fields, where, problems)
+    unit = next((part for part in parts_of(tree) if part.data == "unit"), None)
+    return name_of(name), "ms" if unit is None else _unit_of(token(unit, 0), problems)
+
+
+def _check_field(
+    name: Token, fields: tuple[StreamField, ...], where: str, problems: list[Problem]
+) -> None:
+    known = [column.name for column in fields]
     if known and name_of(name) not in known:
-        message = f"no field {name_of(name)!r} in stream {stream.name}"
+        message = f"no field {name_of(name)!r} in {where}"
         shown = ", ".join(known) if len(known) <= 10 else ", ".join(known[:9]) + ", ..."
         hint = closest(name_of(name), known) or f"its fields are {shown}"
         problems.append(Problem(message, span_of(name), hint))
-    unit = "ms"
-    if len(tree.children) > 1:
-        word = token(tree, 1)
-        unit = TIME_UNITS.get(name_of(word).lower(), "")
-        if not unit:
-            hint = closest(word, list(TIME_UNITS)) or f"units are {', '.join(TIME_UNITS)}"
-            problems.append(Problem(f"unknown unit of time {word!s}", span_of(word), hint))
-            unit = "ms"
-    return replace(stream, time=name_of(name), time_unit=unit)
+
+
+def _unit_of(word: Token, problems: list[Problem]) -> str:
+    unit = TIME_UNITS.get(name_of(word).lower(), name_of(word).lower())
+    if unit in TIME_UNITS.values():
+        return unit
+    hint = closest(word, list(TIME_UNITS)) or f"units are {', '.join(TIME_UNITS)}"
+    problems.append(Problem(f"unknown unit of time {word!s}", span_of(word), hint))
+    return "ms"
 
 
 # ---- patterns
@@ -130,10 +160,10 @@ class PatternLowering:
         self.name = token(tree, 0)
         self.problems = problems
         self.clauses = Clauses(problems)
-        for part in _parts(tree):
+        for part in parts_of(tree):
             self.clauses.add(part)
         self.expressions = ExpressionLowering(problems)
-        self.streams: tuple[str, ...] = self._maybe("from", _names) or ()
+        self.streams: tuple[str, ...] = self._maybe("from", names_of) or ()
 
     def lower(self) -> Pattern:
         definitions = self._maybe("define", self._definitions) or {}
@@ -149,7 +179,7 @@ class PatternLowering:
             steps=steps,
             definitions=tuple(d for d in definitions.values() if d.variable not in untils),
             streams=self.streams,
-            key=self._maybe("by", _names) or (),
+            key=self._maybe("by", names_of) or (),
             longest=len(match.children) > 1,
             within_us=within,
             within_scope=scope,
@@ -176,7 +206,7 @@ class PatternLowering:
 
     def _definitions(self, tree: Branch) -> dict[str, Definition]:
         found: dict[str, Definition] = {}
-        for part in _parts(tree):
+        for part in parts_of(tree):
             definition = self._definition(part)
             if definition.variable in found:
                 message = f"a second definition of {definition.variable!r}"
@@ -187,7 +217,7 @@ class PatternLowering:
 
     def _definition(self, tree: Branch) -> Definition:
         name = token(tree, 0)
-        parts = _parts(tree)
+        parts = parts_of(tree)
         definition = Definition(name_of(name), span=span_of(name))
         if not parts:
             return definition
@@ -232,7 +262,7 @@ class PatternLowering:
         return Skip(strategy, name_of(token(skip, 0)), span_of(token(skip, 0)))
 
     def _select(self, tree: Branch) -> tuple[Output, ...]:
-        return lower_items(_parts(tree), self.expressions)
+        return lower_items(parts_of(tree), self.expressions)
 
 
 def lower_items(items: list[Branch], expressions: ExpressionLowering) -> tuple[Output, ...]:
@@ -270,5 +300,7 @@ def _natural_names(value: Expression) -> Iterable[str]:
             yield f"count_{variable}"
         case Captured("last", None, Field(name)):
             yield f"prev_{name}"
-        case Captured(function, _, Field(name)):
+        case Captured(function, _, Field(name)) | Aggregated(function, Field(name)):
             yield f"{function}_{name}"
+        case Aggregated(function, None):
+            yield function

@@ -31,8 +31,6 @@ Branch = Tree[Token]
 STARTS = ("start", "expression", "item", "duration")
 """What a text may be: a statement, or one of the parts that the Python builder takes as text."""
 
-NOT_YET = ("feature", "aggregate")
-
 
 class NoLexer(Lexer):
     """Lark wants a lexer; ours runs before it, because it cuts the text into statements."""
@@ -91,14 +89,7 @@ def parse_statements(
     for statement in statements(text, problems):
         if len(problems) >= PROBLEMS_MAX:
             return
-        first = statement.tokens[0]
-        if first.lower() in NOT_YET:
-            hint = "this version reads stream and pattern statements"
-            message = f"{first.lower()} statements are not supported yet"
-            problems.append(Problem(message, span_of(first), hint))
-            yield statement, None
-        else:
-            yield statement, parse_statement(statement, problems, explain)
+        yield statement, parse_statement(statement, problems, explain)
 
 
 def parse_statement(

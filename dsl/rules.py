@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 
 from cep.dsl.check import check_depth, check_rules
 from cep.dsl.lexer import LENGTH_MAX, PROBLEMS_MAX, Statement, span_of
 from cep.dsl.lower import PatternLowering, lower_stream
 from cep.dsl.messages import explain
 from cep.dsl.parser import parse_statements
+from cep.dsl.statements import StatementLowering
 from cep.dsl.values import Branch, name_of
 from cep.engine.errors import Problem, RuleError
 from cep.engine.pattern import Pattern, Stream
-from cep.engine.plan import RuleSet
-from cep.engine.validation import size_problems, validate_pattern
+from cep.engine.plan import Aggregate, Feature, Join, RuleSet, Table
+from cep.engine.validation import size_problems
+from cep.engine.validation_plan import too_large, validate_rules
 
 
-def parse_rules(text: str, name: str = "<rules>") -> tuple[RuleSet, list[Problem]]:
+def parse_rules(
+    text: str, name: str = "<rules>", functions: Collection[str] = ()
+) -> tuple[RuleSet, list[Problem]]:
     """Parse a rule file and check all that can be checked without data.
 
     Returns the rules and the warnings. Raises RuleError with every independent mistake of the text,
     the first hundred of them. `name` is the file, for messages. Names of fields and types are
-    checked later, when the schema is known (`engine.binding`). O(length of the text).
+    checked later, when the schema is known (`engine.dataflow`). `functions` are the names of the
+    user's own aggregate functions. O(length of the text).
 
     >>> rules, warnings = parse_rules("pattern p match a -> b within 1 hour define a as x > 1")
     >>> [step.element.name for step in rules.patterns[0].steps]
@@ -30,7 +35,7 @@ def parse_rules(text: str, name: str = "<rules>") -> tuple[RuleSet, list[Problem
     >>> warnings[0].message
     "variable 'b' has no definition: it takes any event"
     """
-    reading = read_rules(text, name)
+    reading = read_rules(text, name, functions)
     raise_errors(reading.problems, text, name)
     return reading.rules, reading.problems
 
@@ -42,13 +47,15 @@ class Reading:
     `rules`: the statements that have a meaning, wrong in part as they may be. A stream statement
     that could not be parsed is an open stream of its name. `problems`: mistakes and warnings in
     order of place. `lost`: the names in statements that could not be parsed: nothing is known of
-    what they stand for. `unclear`: the mistakes in whose place something was made up.
+    what they stand for; `lost_features`: (stream, feature) of those among them. `unclear`: the
+    mistakes in whose place something was made up.
     """
 
     rules: RuleSet
     problems: list[Problem]
     lost: frozenset[str] = frozenset()
     unclear: tuple[Problem, ...] = ()
+    lost_features: tuple[tuple[str, str], ...] = ()
 
     @property
     def has_errors(self) -> bool:
@@ -59,19 +66,22 @@ class Reading:
         return any(_overlap(problem, other) for other in self.unclear)
 
 
-def read_rules(text: str, name: str = "<rules>") -> Reading:
+def read_rules(text: str, name: str = "<rules>", functions: Collection[str] = ()) -> Reading:
     """`parse_rules` that does not raise for mistakes, but for a text that is too long to read."""
     if len(text) > LENGTH_MAX:
         message = f"the rules are {len(text):,} characters long; at most {LENGTH_MAX:,} are read"
         raise RuleError([Problem(message, hint="cut the file into several")], name=name)
     syntax: list[Problem] = []
-    reader = _Reader()
+    reader = _Reader(functions)
     for statement, tree in parse_statements(text, syntax, explain):
         reader.add(statement, tree)
-    rules = RuleSet(tuple(reader.streams), tuple(reader.patterns))
-    unclear = tuple(problem for problem in reader.problems if not problem.warning)
-    problems = [*reader.problems, *check_rules(rules), *syntax]
-    return Reading(rules, sorted(problems, key=_place), frozenset(reader.lost), unclear)
+    everything = reader.rules()
+    found = [*reader.problems, *validate_rules(everything)]
+    rules = _without_too_large(everything)
+    unclear = tuple(problem for problem in found if not problem.warning)
+    problems = [*found, *check_rules(rules), *syntax]
+    in_place = sorted(problems, key=_place)
+    return Reading(rules, in_place, frozenset(reader.lost), unclear, tuple(reader.lost_features))
 
 
 def raise_errors(problems: Iterable[Problem], text: str | None, name: str) -> None:
@@ -81,35 +91,82 @@ def raise_errors(problems: Iterable[Problem], text: str | None, name: str) -> No
         raise RuleError(_at_most(errors), text, name)
 
 
+def _without_too_large(rules: RuleSet) -> RuleSet:
+    """The statements that other passes, which recurse, may look at."""
+    return replace(
+        rules,
+        patterns=tuple(p for p in rules.patterns if not size_problems(p)),
+        features=tuple(f for f in rules.features if not too_large(f)),
+        aggregates=tuple(a for a in rules.aggregates if not too_large(a)),
+        joins=tuple(j for j in rules.joins if not too_large(j)),
+    )
+
+
 @dataclass(slots=True)
 class _Reader:
-    """The statements read so far; `problems` are those of lowering and validation."""
+    """The statements read so far; `problems` are those of lowering."""
 
+    functions: Collection[str]
     streams: list[Stream] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    features: list[Feature] = field(default_factory=list)
+    aggregates: list[Aggregate] = field(default_factory=list)
+    joins: list[Join] = field(default_factory=list)
     patterns: list[Pattern] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
+    lost_features: list[tuple[str, str]] = field(default_factory=list)
+
+    def rules(self) -> RuleSet:
+        return RuleSet(
+            streams=tuple(self.streams),
+            tables=tuple(self.tables),
+            features=tuple(self.features),
+            aggregates=tuple(self.aggregates),
+            joins=tuple(self.joins),
+            patterns=tuple(self.patterns),
+        )
 
     def add(self, statement: Statement, tree: Branch | None) -> None:
         if tree is None:
             self._lose(statement)
         elif (too_deep := check_depth(tree)) is not None:
             self.problems.append(too_deep)
-        elif tree.data == "stream":
-            self.streams.append(lower_stream(tree, self.problems))
         else:
-            self._add_pattern(PatternLowering(tree, self.problems).lower())
+            self._lower(tree)
 
-    def _add_pattern(self, pattern: Pattern) -> None:
-        self.problems += validate_pattern(pattern)
-        if not size_problems(pattern):
-            self.patterns.append(pattern)
+    def _lower(self, tree: Branch) -> None:
+        match tree.data:
+            case "stream":
+                self.streams.append(lower_stream(tree, self.problems))
+            case "pattern":
+                self.patterns.append(PatternLowering(tree, self.problems).lower())
+            case "table":
+                self.tables.append(self._other(tree).table())
+            case "feature":
+                self.features.append(self._other(tree).feature())
+            case "aggregate":
+                self.aggregates.append(self._other(tree).aggregate())
+            case _:
+                self.joins.append(self._other(tree).join())
+
+    def _other(self, tree: Branch) -> StatementLowering:
+        return StatementLowering(tree, self.problems, self.functions)
 
     def _lose(self, statement: Statement) -> None:
+        """Remember what a statement that cannot be parsed was about."""
         tokens = statement.tokens
         first, words = tokens[0].lower(), [token.lower() for token in tokens[1:]]
-        if first == "stream" and len(tokens) > 1 and tokens[1].type in NAMES:
-            self.streams.append(Stream(name_of(tokens[1]), span=span_of(tokens[1])))
+        if len(tokens) > 1 and tokens[1].type in NAMES:
+            name, span = name_of(tokens[1]), span_of(tokens[1])
+            if first == "stream":
+                self.streams.append(Stream(name, span=span))
+            elif first == "table":
+                self.tables.append(Table(name, (), (), span=span))
+            elif first == "feature" and len(tokens) > 3 and words[1] == "on":
+                self.lost_features.append((name_of(tokens[3]), name))
+            elif first == "pattern":
+                self.lost.add(name)
         if first != "pattern" or "stream" in words:
             self.lost.update(name_of(token) for token in tokens if token.type in NAMES)
 

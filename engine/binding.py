@@ -11,7 +11,7 @@ that is compared with a timestamp is read as one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cep.engine.binding_expressions import ExpressionBinder, Scope, conflict
@@ -76,6 +76,33 @@ def bind_pattern(pattern: Pattern, streams: Mapping[str, Stream]) -> tuple[Patte
     back with problems must not be run.
     """
     return _Binder(pattern, streams).bind()
+
+
+def key_problems(key: tuple[str, ...], scope: Scope, span: Span | None) -> Iterator[Problem]:
+    """Every stream must have every key field, with one type."""
+    for name in key:
+        for stream in scope.streams:
+            names = [f.name for f in stream.fields]
+            if names and name not in names:
+                where = f"stream {stream.name}" if stream.name else "the data"
+                hint = closest(name, names) or f"its fields: {', '.join(names)}"
+                yield Problem(f"no key field '{name}' in {where}", span, hint)
+        types = scope.types_of(name)
+        if len(types) > 1:
+            yield conflict(f"key field '{name}'", types, span)
+
+
+def bind_condition(
+    binder: ExpressionBinder, condition: Expression | None, what: str, scope: Scope | None = None
+) -> Expression | None:
+    """The condition with its types; a problem where it is neither true nor false."""
+    if condition is None:
+        return None
+    bound = binder.bind(condition, scope)
+    if bound.type not in (BOOLEAN, NULL):
+        message = f"{what} is {a_kind(bound.type)}, not true or false"
+        binder.problems.append(Problem(message, bound.span, "compare it with something"))
+    return bound
 
 
 class _Binder:
@@ -148,20 +175,7 @@ class _Binder:
         return Scope((self.known[name],), open=not self.known[name].fields)
 
     def _check_key(self) -> None:
-        """Every stream must have every key field, with one type."""
-        for name in self.pattern.key:
-            for stream in self.everything.streams:
-                names = [f.name for f in stream.fields]
-                if names and name not in names:
-                    where = f"stream {stream.name}" if stream.name else "the data"
-                    self._problem(
-                        f"no key field '{name}' in {where}",
-                        self.pattern.span,
-                        closest(name, names) or f"its fields: {', '.join(names)}",
-                    )
-            types = self.everything.types_of(name)
-            if len(types) > 1:
-                self.problems.append(conflict(f"key field '{name}'", types, self.pattern.span))
+        self.problems += key_problems(self.pattern.key, self.everything, self.pattern.span)
 
     # ------------------------------------------------------------ parts of a pattern
 
@@ -195,13 +209,7 @@ class _Binder:
     def _bind_condition(
         self, condition: Expression | None, what: str, scope: Scope | None = None
     ) -> Expression | None:
-        if condition is None:
-            return None
-        bound = self.expressions.bind(condition, scope)
-        if bound.type not in (BOOLEAN, NULL):
-            hint = "compare it with something"
-            self._problem(f"{what} is {a_kind(bound.type)}, not true or false", bound.span, hint)
-        return bound
+        return bind_condition(self.expressions, condition, what, scope)
 
     def _bind_outputs(self, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
         return tuple(replace(o, value=self.expressions.bind(o.value)) for o in outputs)

@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 
+from cep.engine.aggregates import (
+    AGGREGATES,
+    NO_FUNCTIONS,
+    Functions,
+    aggregate_type,
+    allowed_argument,
+)
 from cep.engine.binding_rules import (
     AGGREGATED,
     ARITHMETIC,
@@ -23,6 +30,7 @@ from cep.engine.binding_rules import (
 from cep.engine.errors import Problem, Span
 from cep.engine.expression import (
     CAPTURE_FUNCTIONS,
+    Aggregated,
     Between,
     Binary,
     Call,
@@ -94,10 +102,11 @@ def conflict(what: str, types: Mapping[DataType, str], span: Span | None) -> Pro
 
 @dataclass(slots=True)
 class ExpressionBinder:
-    """Binds the expressions of one pattern; problems are added to `problems`.
+    """Binds the expressions of one statement; problems are added to `problems`.
 
     `everything`: what a name can mean that is not tied to one stream. `scopes`: what each defined
     variable's events look like. `takers` are the variables that take events, `negated` the others.
+    `aggregated`: the events that aggregate functions look at; `functions` are the user's own.
     """
 
     everything: Scope
@@ -105,6 +114,8 @@ class ExpressionBinder:
     takers: Set[str]
     negated: Set[str]
     problems: list[Problem]
+    aggregated: Scope | None = None
+    functions: Functions = field(default_factory=lambda: NO_FUNCTIONS)
     scope: Scope = field(init=False)
 
     def bind(self, expression: Expression, scope: Scope | None = None) -> Expression:
@@ -128,6 +139,8 @@ class ExpressionBinder:
                 return replace(expression, type=self._type_of_field(expression))
             case Captured():
                 return self._bind_captured(expression)
+            case Aggregated():
+                return self._bind_aggregated(expression)
             case Unary():
                 return self._bind_unary(expression)
             case Binary():
@@ -234,6 +247,29 @@ class ExpressionBinder:
         if captured.function in ("avg", "stddev") and kind in NUMBERS:
             return FLOAT
         return kind
+
+    def _bind_aggregated(self, node: Aggregated) -> Expression:
+        name = node.function
+        if name not in AGGREGATES and name not in self.functions:
+            hint = closest(name, [*AGGREGATES, *self.functions])
+            self._problem(f"no aggregate function '{name}'", node.span, hint)
+            return replace(node, type=NULL)
+        if self.aggregated is None:
+            hint = "aggregate functions of windows are for 'aggregate' and 'feature'"
+            self._problem(f"{name} over a window in a pattern", node.span, hint)
+            return replace(node, type=NULL)
+        parameters = tuple(replace(p, type=LITERAL_TYPES[type(p.value)]) for p in node.parameters)
+        if node.argument is None:
+            return replace(node, parameters=parameters, type=INTEGER)
+        outer, self.scope = self.scope, self.aggregated
+        argument = self._bind(node.argument)
+        self.scope = outer
+        kind, allowed = argument.type or NULL, allowed_argument(name, self.functions)
+        bound = replace(node, argument=argument, parameters=parameters)
+        if kind is not NULL and kind not in allowed:
+            self._problem(f"{typed(argument)}: {name} takes {listed(allowed)}", argument.span)
+            return replace(bound, type=NULL)
+        return replace(bound, type=aggregate_type(name, argument, self.functions))
 
     def _bind_unary(self, unary: Unary) -> Expression:
         if unary.operator == "-" and unary.operand == Literal(INT64_MAX + 1):
@@ -384,6 +420,8 @@ class ExpressionBinder:
         function = FUNCTIONS.get(call.function)
         if function is None:
             hint = closest(call.function, [*FUNCTIONS, *CAPTURE_FUNCTIONS])
+            if self.aggregated is not None:
+                hint = closest(call.function, [*FUNCTIONS, *AGGREGATES, *self.functions])
             if call.function in CAPTURE_FUNCTIONS:
                 hint = f"say whose events: {call.function}(VARIABLE.FIELD)"
             self._problem(f"no function '{call.function}'", call.span, hint)

@@ -11,6 +11,7 @@ to the fields that its streams have and puts its parts in the order in which the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -49,8 +50,8 @@ class Feature:
 
     `value` is built of `Aggregated` nodes, which read the events of `source` (None: of the same
     stream) for which `where` is true, and of fields of the event itself. Looks back on the events
-    before it in time (ties: in order of arrival) with event time > its own - `over.range_us`, and on
-    the event itself unless `excluding_current`.
+    before it in time (ties: in order of arrival) with event time > its own - `over.range_us`, and
+    on the event itself unless `excluding_current`.
     """
 
     name: str
@@ -155,6 +156,11 @@ class RuleSet:
 
 # ---- bound to data: what engine.dataflow makes of a rule set
 
+EVENT_TIME = "(event time)"
+"""A field that every event has beside those of its stream: its time, as a timestamp.
+
+Joins read it of streams whose time is no timestamp field."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
@@ -211,7 +217,9 @@ class Dataflow:
     `streams`: the base streams that are read, in the order that numbers them; the fields of each
     are those of the data, then those that lookups and features add, in their order. `features` are
     bound and in an order in which each reads earlier ones only; so are the `nodes`. What a table
-    with a time adds is a feature over its stream of versions.
+    with a time adds is a feature over its stream of versions. `feature_levels` has the level of
+    each feature: those of level n are computed before the nodes of level n. Above 0 they read, or
+    are fields of, a derived stream.
     """
 
     streams: tuple[Stream, ...]
@@ -219,8 +227,15 @@ class Dataflow:
     tables: tuple[Table, ...] = ()
     lookups: tuple[Lookup, ...] = ()
     features: tuple[Feature, ...] = ()
+    feature_levels: tuple[int, ...] = ()
 
     def stream(self, name: str) -> Stream:
         """A base or derived stream by name."""
         made = (node.stream for node in self.nodes)
         return next(s for s in (*self.streams, *made) if s.name == name)
+
+
+def flow_of(patterns: Sequence[Pattern], streams: Sequence[Stream]) -> Dataflow:
+    """Bound patterns that read base streams only, ready to run."""
+    nodes = [Node(NodeKind.PATTERN, pattern, Stream(pattern.name), 0) for pattern in patterns]
+    return Dataflow(tuple(streams), tuple(nodes))

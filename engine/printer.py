@@ -10,6 +10,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from cep.engine.expression import (
+    Aggregated,
     Between,
     Binary,
     Call,
@@ -40,6 +41,7 @@ from cep.engine.pattern import (
     SkipStrategy,
     Step,
     Stream,
+    StreamField,
     Variable,
     WithinScope,
 )
@@ -102,6 +104,9 @@ class _Printer:
                 return ATOM, prefix + print_name(name)
             case Captured():
                 return ATOM, _print_captured(expression)
+            case Aggregated(function, argument, parameters):
+                listed = "*" if argument is None else self._list((argument, *parameters))
+                return ATOM, f"{function}({listed})"
             case Unary("not", operand):
                 return NOT, f"not {self.text(operand, NOT)}"
             case Unary(_, operand):
@@ -337,18 +342,18 @@ def print_pattern(pattern: Pattern) -> str:
     if pattern.skip != Skip():
         lines.append(f"after match {_print_skip(pattern.skip)}")
     if pattern.select:
-        lines.append(f"select {_print_select(pattern.select)}")
+        lines.append(f"select {print_select(pattern.select)}")
     if pattern.timeout_select:
-        lines.append(f"on timeout select {_print_select(pattern.timeout_select)}")
+        lines.append(f"on timeout select {print_select(pattern.timeout_select)}")
     return "\n  ".join(lines) + ";"
 
 
 def _print_source(pattern: Pattern) -> list[str]:
     words = []
     if pattern.streams:
-        words.append("from " + ", ".join(map(print_name, pattern.streams)))
+        words.append("from " + print_names(pattern.streams))
     if pattern.key:
-        words.append("by " + ", ".join(map(print_name, pattern.key)))
+        words.append("by " + print_names(pattern.key))
     return [" ".join(words)] if words else []
 
 
@@ -372,7 +377,8 @@ def _print_skip(skip: Skip) -> str:
     return f"skip {skip.strategy.value}{target}"
 
 
-def _print_select(outputs: tuple[Output, ...]) -> str:
+def print_select(outputs: tuple[Output, ...]) -> str:
+    """The columns of a select list."""
     return ", ".join(_print_output(output) for output in outputs)
 
 
@@ -386,15 +392,34 @@ def _print_output(output: Output) -> str:
 
 def print_stream(stream: Stream) -> str:
     """The stream as a statement."""
-    text = f"stream {print_name(stream.name)}"
-    if stream.fields:
-        columns = [f"  {print_name(field.name)} {field.type}" for field in stream.fields]
-        text += " (\n" + ",\n".join(columns) + "\n)"
+    text = f"stream {print_name(stream.name)}{print_columns(stream.fields)}"
     if stream.time is not None:
-        text += f" time {print_name(stream.time)}"
-        text += {"s": " in seconds", "us": " in microseconds", "ns": " in nanoseconds"}.get(
-            stream.time_unit, ""
-        )
+        text += print_time(stream.time, stream.time_unit)
+        if stream.tie_breaker is not None:
+            text += f" then {print_name(stream.tie_breaker)}"
     if stream.lateness_us:
         text += f" lateness {print_duration(stream.lateness_us)}"
+    if stream.partition:
+        text += f" by {print_names(stream.partition)}"
+    if stream.idle_us is not None:
+        text += f" idle after {print_duration(stream.idle_us)}"
     return text + ";"
+
+
+def print_columns(fields: tuple[StreamField, ...]) -> str:
+    """The declared fields in brackets; nothing where there are none."""
+    if not fields:
+        return ""
+    columns = [f"  {print_name(field.name)} {field.type}" for field in fields]
+    return " (\n" + ",\n".join(columns) + "\n)"
+
+
+def print_time(time: str, unit: str) -> str:
+    """The clause that says which field holds the time."""
+    units = {"s": " in seconds", "us": " in microseconds", "ns": " in nanoseconds"}
+    return f" time {print_name(time)}{units.get(unit, '')}"
+
+
+def print_names(names: tuple[str, ...]) -> str:
+    """Names in a list."""
+    return ", ".join(map(print_name, names))

@@ -1,4 +1,4 @@
-"""What the state of a part of the engine looks like from outside: a tree of arrays and plain values.
+"""What the state of a part of the engine looks like from outside: a tree of arrays and values.
 
 `snapshot()` of a state hands out copies that nobody changes any more, so that another thread may
 write them down while events go on. `engine.checkpoint` turns the tree into bytes and back.

@@ -6,12 +6,12 @@ place in the text where the tree has one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
 from cep.engine.errors import Problem, Span
-from cep.engine.expression import CAPTURE_FUNCTIONS, Captured, Expression, children, walk
+from cep.engine.expression import CAPTURE_FUNCTIONS, Captured, Expression, Field, children, walk
 from cep.engine.functions import closest
 from cep.engine.pattern import (
     Alternation,
@@ -35,8 +35,10 @@ EXPRESSION_DEPTH_MAX = 150
 GROUP_DEPTH_MAX = 50
 
 
-def validate_pattern(pattern: Pattern) -> list[Problem]:
+def validate_pattern(pattern: Pattern, tables: Collection[str] = ()) -> list[Problem]:
     """Everything wrong or doubtful in the structure of a pattern, warnings marked as such.
+
+    `tables`: the names of the tables that it may look things up in.
 
     Says nothing of fields, functions and types: `engine.binding` does, once the schema is known.
     Never raises; a pattern without errors here has text that parses to an equal pattern.
@@ -44,7 +46,7 @@ def validate_pattern(pattern: Pattern) -> list[Problem]:
     too_large = size_problems(pattern)
     if too_large:
         return too_large
-    names = _Names.of(pattern)
+    names = _Names.of(pattern, tables)
     errors: list[Problem] = []
     warnings: list[Problem] = []
     for problem in chain.from_iterable(check(pattern, names) for check in CHECKS):
@@ -60,13 +62,14 @@ class _Names:
 
     captured: tuple[str, ...]
     negated: tuple[str, ...]
+    tables: Collection[str] = ()
 
     @staticmethod
-    def of(pattern: Pattern) -> _Names:
+    def of(pattern: Pattern, tables: Collection[str] = ()) -> _Names:
         found = list(variables(pattern.steps, negated=True))
         captured = [v.name for v in found if isinstance(v, Variable)]
         negated = [v.name for v in found if isinstance(v, Negation)]
-        return _Names(tuple(dict.fromkeys(captured)), tuple(dict.fromkeys(negated)))
+        return _Names(tuple(dict.fromkeys(captured)), tuple(dict.fromkeys(negated)), tables)
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -79,7 +82,8 @@ class _Names:
         if name in self.negated:
             message = f"'{name}' is negated: it never takes an event"
             return Problem(message, span, "use a variable that takes events")
-        hint = closest(name, self.captured) or f"its variables are {_listed(self.captured)}"
+        near = closest(name, (*self.captured, *self.tables))
+        hint = near or f"its variables are {_listed(self.captured)}"
         return Problem(f"no variable '{name}' in the pattern", span, hint)
 
 
@@ -121,7 +125,7 @@ def _depth_problems(pattern: Pattern) -> Iterator[Problem]:
         yield Problem(f"groups nested deeper than {GROUP_DEPTH_MAX} levels", pattern.span)
         return
     for expression in _expressions(pattern):
-        if _expression_depth(expression) > EXPRESSION_DEPTH_MAX:
+        if expression_depth(expression) > EXPRESSION_DEPTH_MAX:
             message = f"a condition nested deeper than {EXPRESSION_DEPTH_MAX} levels"
             hint = "of many values write x in (1, 2, 3)"
             yield Problem(message, expression.span or pattern.span, hint)
@@ -147,7 +151,8 @@ def _inner_steps(element: Element) -> Iterator[Step]:
             yield from elements
 
 
-def _expression_depth(expression: Expression) -> int:
+def expression_depth(expression: Expression) -> int:
+    """How many levels it has; counting stops just above EXPRESSION_DEPTH_MAX."""
     deepest, stack = 0, [(expression, 1)]
     while stack and deepest <= EXPRESSION_DEPTH_MAX:
         node, depth = stack.pop()
@@ -222,7 +227,7 @@ def _check_repeated_variables(pattern: Pattern, names: _Names) -> Iterator[Probl
 
 def _check_sources(pattern: Pattern, names: _Names) -> Iterator[Problem]:
     for what, listed in (("stream", pattern.streams), ("key field", pattern.key)):
-        for name in _repeated(listed):
+        for name in repeated(listed):
             yield Problem(f"{what} '{name}' is named twice", pattern.span, "name it once")
     for definition in pattern.definitions:
         stream = definition.stream
@@ -234,13 +239,14 @@ def _check_sources(pattern: Pattern, names: _Names) -> Iterator[Problem]:
             yield Problem(message, definition.span, hint)
 
 
-def _repeated(names: tuple[str, ...]) -> list[str]:
+def repeated(names: tuple[str, ...]) -> list[str]:
+    """The names that are there more than once."""
     return [name for name in dict.fromkeys(names) if names.count(name) > 1]
 
 
 def _check_definitions(pattern: Pattern, names: _Names) -> Iterator[Problem]:
     defined = tuple(definition.variable for definition in pattern.definitions)
-    for name in _repeated(defined):
+    for name in repeated(defined):
         hint = "join the two conditions with 'and'"
         yield Problem(f"a second definition of '{name}'", pattern.span, hint)
     undefined = [name for name in names.all if name not in defined]
@@ -274,6 +280,9 @@ def _captured(expression: Expression) -> Iterator[Captured]:
 
 def _captured_problems(captured: Captured, names: _Names) -> Iterator[Problem]:
     function, argument = captured.function, captured.argument
+    if captured.variable in names.tables and captured.variable not in names.all:
+        yield from table_problems(captured)
+        return
     if function not in CAPTURE_FUNCTIONS:
         hint = closest(function, CAPTURE_FUNCTIONS)
         yield Problem(f"no function '{function}' over captured events", captured.span, hint)
@@ -288,6 +297,14 @@ def _captured_problems(captured: Captured, names: _Names) -> Iterator[Problem]:
             yield problem
     if argument is not None and any(_captured(argument)):
         yield Problem(f"{function}(...) around another such call", captured.span)
+
+
+def table_problems(captured: Captured) -> Iterator[Problem]:
+    """What is wrong with a member of a table, `merchants.risk`, which is a Captured("last")."""
+    if captured.function != "last" or not isinstance(captured.argument, Field):
+        hint = f"write {captured.variable}.FIELD: the field of the row that the event looks up"
+        message = f"{captured.function}(...) of table '{captured.variable}', which has no events"
+        yield Problem(message, captured.span, hint)
 
 
 WHOLE_RUN = (("last", False), ("count", True))  # prev(f) and count(*)
@@ -327,7 +344,7 @@ def _check_outputs(pattern: Pattern, names: _Names) -> Iterator[Problem]:
     if pattern.timeout_select == ():
         yield Problem("an empty list of timeout columns", pattern.span, "use None for none")
     for outputs in (pattern.select, pattern.timeout_select or ()):
-        for name in _repeated(tuple(output.name for output in outputs)):
+        for name in repeated(tuple(output.name for output in outputs)):
             second = [output for output in outputs if output.name == name][1]
             hint = "give it another name with 'as'"
             yield Problem(f"a second column '{name}'", _output_span(second), hint)

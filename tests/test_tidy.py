@@ -25,6 +25,7 @@ PRODUCT = ("cep", "dsl", "engine")
 
 # The part of the engine that says what a pattern is; the rest says how it is run.
 ALGEBRA = (
+    "aggregates",
     "binding",
     "errors",
     "expression",
@@ -35,6 +36,7 @@ ALGEBRA = (
     "plan_printer",
     "printer",
     "validation",
+    "validation_plan",
 )
 
 Violation = tuple[int, str]

@@ -155,3 +155,7 @@ SLOT_VALUE, SLOT_NULL, SLOT_FAULT = range(3)
 KEY_HEAD, KEY_TAIL, KEY_RUNS, KEY_WAITING, KEY_WAITINGS = range(5)
 KEY_TIMER = 5  # the time of its entry in `timers`; NEVER: it has none
 KEY_FIELDS = 6
+
+# sources of a stream (s, 5): what event time knows of each
+SOURCE_LATEST_US, SOURCE_SPOKE_US, SOURCE_IDLE, SOURCE_EVENTS, SOURCE_LATE = range(5)
+SOURCE_FIELDS = 5

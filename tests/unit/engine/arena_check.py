@@ -9,7 +9,8 @@ from cep.engine.operators.match import MatchOperator
 
 def check(operator: MatchOperator) -> None:
     """Assert the invariants of the operator's runs, captures and waiting matches."""
-    check_arena(operator._runs, len(operator.tables.flat.states), len(operator.variables))
+    for shard in operator.shards:
+        check_arena(shard.runs, len(operator.tables.flat.states), len(operator.variables))
 
 
 def check_arena(runs: RunArena, states: int, variables: int) -> None:

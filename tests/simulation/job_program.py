@@ -1,0 +1,135 @@
+"""A job from files to files that can be told to kill itself, as a program or in a forked process.
+
+    python -m tests.simulation.job_program FOLDER [--guarantee G] [--format F] [--kill-at POINT:N]
+
+Reads FOLDER/in, writes FOLDER/out, keeps checkpoints in FOLDER/checkpoints. With `--kill-at` the
+process ends itself by SIGKILL when it comes to the POINT for the Nth time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cep
+from cep.engine.io.file_sink import FileSink
+from cep.engine.io.replay.files import FileSource
+from cep.job import Job
+from cep.job_status import JobStatus
+from tests.simulation.fakes import JsonStore, SumDetector
+
+RULES = cep.compile("pattern p from s by key match a b define a as true, b as value > a.value")
+POINTS = (
+    "fsync",
+    "after fsync",
+    "replace",
+    "after replace",
+    "rename",
+    "after rename",
+    "unlink",
+    "process_batch",
+    "after process_batch",
+    "snapshot",
+    "after snapshot",
+    "prepare",
+    "after prepare",
+    "store write",
+    "after store write",
+    "commit",
+    "after commit",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is run. `rows`: a job that follows its input stops once it has read so many."""
+
+    folder: Path
+    guarantee: str = "exactly-once"
+    format: str = "jsonl"
+    every: str = "100 rows"
+    follow: bool = False
+    rows: int = 0
+
+
+def make_job(case: Case) -> Job:
+    source = FileSource(
+        case.folder / "in",
+        follow=case.follow,
+        batch_rows=40,
+        batch_bytes=1500,
+        poll_seconds=0.001,
+    )
+    sink = FileSink(case.folder / "out", format=case.format)
+    return Job(
+        source,
+        RULES,
+        sink,
+        checkpoint=lambda: JsonStore(case.folder / "checkpoints"),
+        every=case.every,
+        guarantee=case.guarantee,
+        detector=SumDetector,
+    )
+
+
+def run(case: Case, kill_at: str | None = None) -> JobStatus:
+    """The job to its end, unless it is killed."""
+    if kill_at is not None:
+        plant(kill_at)
+    until = (lambda status: bool(status.rows >= case.rows)) if case.follow else None
+    return make_job(case).run(until)
+
+
+def plant(kill_at: str) -> None:
+    """Wrap what may be the point in functions that count, and kill at the Nth time."""
+    point, _, times = kill_at.rpartition(":")
+    assert point in POINTS, point
+    counts: Counter[str] = Counter()
+    guard = threading.Lock()
+
+    def reached(name: str) -> None:
+        with guard:
+            counts[name] += 1
+            if name == point and counts[name] == int(times):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    for name in ("fsync", "replace", "rename", "unlink"):
+        _wrap(os, name, name, reached)
+    for name in ("process_batch", "snapshot"):
+        _wrap(SumDetector, name, name, reached)
+    for name in ("prepare", "commit"):
+        _wrap(FileSink, name, name, reached)
+    _wrap(JsonStore, "write", "store write", reached)
+
+
+def _wrap(owner: Any, name: str, point: str, reached: Callable[[str], None]) -> None:
+    inner = getattr(owner, name)
+
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        reached(point)
+        result = inner(*arguments, **named)
+        reached(f"after {point}")
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--guarantee", default="exactly-once")
+    parser.add_argument("--format", default="jsonl")
+    parser.add_argument("--kill-at")
+    options = parser.parse_args()
+    print(run(Case(options.folder, options.guarantee, options.format), options.kill_at))
+
+
+if __name__ == "__main__":
+    main()
