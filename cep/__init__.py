@@ -47,7 +47,7 @@ __all__ = [
     "load",
 ]
 
-# What runs events needs the compiled kernels; `cep check` and `cep --help` should not wait for them.
+# What runs events needs the compiled kernels, for which `cep check` and `cep --help` do not wait.
 _LATER = {
     "CallableSink": "cep.engine.io.callable_sink",
     "Detector": "cep.detector",

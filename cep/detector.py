@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -9,22 +11,25 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from cep.engine.checkpoint.errors import CheckpointError
+from cep.engine.checkpoint.store import CheckpointInfo, CheckpointStore
 from cep.engine.errors import DataError
 from cep.engine.inlet import Inlet, declared_schema, schema_of_data
 from cep.engine.io.clock import now_seconds, now_us
 from cep.engine.limits import Limit
-from cep.engine.restoring import Restored
 from cep.engine.pattern import Stream
+from cep.engine.restoring import Restored
 from cep.engine.results import Output
 from cep.engine.snapshot import Snapshot
 from cep.engine.timestamp import parse_timestamp
 from cep.execution import Execution
 from cep.live import Live, LiveOptions
 from cep.result import Result
-from cep.rules import Built, Rules, as_rules
+from cep.rules import Built, Rules, RuleWarning, as_rules
 
 Side = Literal["matches", "timeouts", "late", "errors"]
 When = datetime | str | int
+Place = str | os.PathLike[str]
 FORMAT = 1  # of snapshots; raised whenever what they hold changes its meaning
 SIDES: tuple[Side, ...] = ("matches", "timeouts", "late", "errors")
 
@@ -123,7 +128,8 @@ class Detector:
     def advance_to(self, time: When, stream: str | None = None) -> Result:
         """Promise that no event at or before this time will come, of one stream or of all.
 
-        `time`: a datetime, ISO 8601 text or microseconds since 1970. What was due by then comes out.
+        `time`: a datetime, ISO 8601 text or microseconds since 1970. What was due
+        by then comes out.
         """
         self._check_open()
         begun, running = now_seconds(), self._started("advance_to")
@@ -169,6 +175,16 @@ class Detector:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def reload(self, table: str, rows: Any) -> None:
+        """Look up in other rows from the next event on. DataError where they do not fit."""
+        self._tables[table] = rows
+        if self._running is not None:
+            self._running.execution.reload(table, rows)
+
+    def current(self, name: str) -> pa.Table:
+        """The open windows of an aggregate, as they are now: early results on request."""
+        return self._started("current").execution.current(name)
+
     # ------------------------------------------------------------------ what it knows
 
     def status(self) -> dict[str, Any]:
@@ -193,6 +209,39 @@ class Detector:
             "counts": dict(self._counts),
             "finished": self._is_finished,
         }
+
+    def checkpoint(self, place: Place, *, keep: int = 3) -> CheckpointInfo:
+        """Write all state down: the next checkpoint in a directory or under a URL (`s3://...`).
+
+        It is there as a whole or not at all; the last `keep` stay. Raises CheckpointError.
+        """
+        with CheckpointStore(place, keep=keep) as store:
+            return store.write(self.snapshot())
+
+    def savepoint(self, place: Place, name: str) -> CheckpointInfo:
+        """Write all state down under a name; a savepoint stays until somebody deletes it."""
+        with CheckpointStore(place) as store:
+            return store.write_savepoint(name, self.snapshot())
+
+    @classmethod
+    def restore(
+        cls,
+        place: Place,
+        rules: Rules | str | Built | Iterable[Built],
+        *,
+        savepoint: str | None = None,
+        **options: Any,
+    ) -> Detector:
+        """A detector that goes on from the newest checkpoint in a place, or from a savepoint there.
+
+        A damaged checkpoint is passed over for the one before, with a CheckpointWarning. Raises
+        CheckpointError where there is none to go on from. For the rest see `from_snapshot`.
+        """
+        with CheckpointStore(place, read_only=True) as store:
+            found = store.latest() if savepoint is None else store.read(savepoint)
+        if found is None:
+            raise CheckpointError(f"{place}: no checkpoint to go on from")
+        return cls.from_snapshot(found.snapshot, rules, **options)
 
     @classmethod
     def from_snapshot(
@@ -222,6 +271,9 @@ class Detector:
         self._start()
         assert self._running is not None
         self.restored = self._running.restore(snapshot["running"], self._clock())
+        for name in self.restored.fresh:
+            message = f"{name} has changed since its state was saved: it starts without state"
+            warnings.warn(message, RuleWarning, stacklevel=4)
 
     # ------------------------------------------------------------------ inside
 

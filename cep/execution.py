@@ -20,6 +20,7 @@ from cep.engine.runtime import Runtime
 from cep.engine.task_plan import TaskPlan, task_plans
 from cep.result import Result, make_result
 from cep.result_columns import Events, Layout
+from cep.result_tables import RowTables
 
 if TYPE_CHECKING:
     from cep.rules import Rules
@@ -114,6 +115,20 @@ class Execution:
             own | {field.name for field in stream.fields}
             for own, stream in zip(self.own_fields, base.streams, strict=True)
         )
+
+    def reload(self, table: str, rows: Any) -> None:
+        """Look up in other rows from the next event on."""
+        if table not in {lookup.table for lookup in self.flow.lookups}:
+            raise DataError(f"no rule looks up a table {table!r}")
+        self.runtime.reload(table, table_of_data(rows, table))
+
+    def current(self, name: str) -> pa.Table:
+        """The open windows of an aggregate."""
+        nodes = {n.name: n for n in self.flow.nodes if n.kind is NodeKind.AGGREGATE}
+        if name not in nodes:
+            known = ", ".join(nodes) or "none"
+            raise DataError(f"no aggregate {name!r} with windows; there are: {known}")
+        return RowTables([nodes[name]], self.runtime.current(name).rows)[name]
 
     def close(self) -> None:
         """Let go of threads."""

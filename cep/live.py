@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 
 from cep.engine.batch import EventBatch
-from cep.engine.errors import DataError
 from cep.engine.event_time import EARLIEST_US, LATEST_US
 from cep.engine.ingest_merge import union_schema
 from cep.engine.inlet import Inlet
@@ -22,6 +21,7 @@ from cep.engine.snapshot import Snapshot, Value
 from cep.engine.time.arrivals import Arrived
 from cep.engine.time.event_time import EventTime
 from cep.engine.time.lane import START_US
+from cep.engine.time.moved import moved
 from cep.engine.time.processing_time import ProcessingTime
 from cep.engine.time.watermarks import StreamStatus
 from cep.execution import Execution
@@ -151,10 +151,8 @@ class Live:
 
     def restore(self, saved: Mapping[str, Value], clock_us: int) -> Restored:
         """Go on from a snapshot, in a new `Live`."""
-        if saved["streams"] == list(self.numbers):
-            self.time.restore(saved["time"], clock_us)
-        elif saved["time"].get("buffer"):
-            raise DataError("streams")
+        time = moved(saved["time"], saved["streams"], list(self.numbers), self.time)
+        self.time.restore(time, clock_us)
         return self.execution.runtime.restore(saved["runtime"])
 
 

@@ -316,7 +316,8 @@ class Result:
     """What came out of a run, or of one step of it (`Rules.stream`, `Detector.process`).
 
     `matches`, `timeouts`, `errors`; `tables`: the rows of aggregates and joins by name; `late`: the
-    events that came too late. Iterating goes over the matches. `events` counts the events read, those with errors included; `seconds` is wall-clock time.
+    events that came too late. Iterating goes over the matches. `events` counts the events read,
+    those with errors included; `seconds` is wall-clock time.
     """
 
     def __init__(

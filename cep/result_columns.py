@@ -368,11 +368,11 @@ def take(table: pa.Table, rows: Int64s) -> pa.Table:
 
 def in_microseconds(table: pa.Table) -> pa.Table:
     """Nanoseconds cut to microseconds: Python's datetime has no more."""
-    for place, field in enumerate(table.schema):
-        if getattr(field.type, "unit", None) == "ns":
-            zone = getattr(field.type, "tz", None)
-            is_time = pa.types.is_timestamp(field.type)
+    for place, column_field in enumerate(table.schema):
+        if getattr(column_field.type, "unit", None) == "ns":
+            zone = getattr(column_field.type, "tz", None)
+            is_time = pa.types.is_timestamp(column_field.type)
             type_ = pa.timestamp("us", zone) if is_time else pa.duration("us")
             column = table.column(place).cast(type_, safe=False)
-            table = table.set_column(place, field.name, column)
+            table = table.set_column(place, column_field.name, column)
     return table

@@ -9,23 +9,10 @@ shows the messages as they are printed.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One mistake and its statements.
-
-    `any_token`: the message fits whatever the unexpected token is. `caret_before`: the caret stands
-    under the token before it.
-    """
-
-    message: str
-    hint: str
-    texts: tuple[str, ...]
-    any_token: bool = False
-    caret_before: bool = False
-
+from cep.dsl.example import Example
+from cep.dsl.examples_statements import CLAUSES_OF_STATEMENTS
 
 # The parser is in another state after each kind of step and of value; an example about what follows
 # one is tried after all of them.
@@ -67,7 +54,8 @@ def in_pattern(texts: Iterable[str]) -> tuple[str, ...]:
 
 STATEMENTS = (
     Example(
-        "a statement begins with 'stream' or 'pattern', not with '{token}'",
+        "a statement begins with 'stream', 'table', 'feature', 'aggregate', 'join' or 'pattern', "
+        "not with '{token}'",
         "the conditions of a pattern stand in its define clause, columns in its select clause",
         ("match a", "5", "'text'", "name", "(x)"),
         any_token=True,
@@ -225,6 +213,11 @@ SEQUENCES = (
 
 CLAUSES = (
     Example(
+        "',' is missing before '{token}'",
+        "columns are separated by commas: select card, count(a) as n",
+        in_pattern(("a select x as y z",)),
+    ),
+    Example(
         "a second 'match'",
         "a pattern has one sequence; join two with ->, or write two patterns",
         (*after_steps("match b"), *after_values("match b"), "pattern p match a within 5 s match b"),
@@ -239,26 +232,6 @@ CLAUSES = (
         "'events' is missing after 'between'",
         "write: within 5 minutes between events",
         in_pattern(("a within 5 s between", "a within 5 s between x")),
-        any_token=True,
-    ),
-    Example(
-        "the duration has no unit",
-        "write a unit behind the number: 10 minutes, 30 seconds, 500 ms",
-        (
-            *in_pattern(
-                ("a within 5", "a within 5.5", "a within 5 define a", "a -> within 5 -> b")
-            ),
-            "stream s lateness 5",
-        ),
-        any_token=True,
-    ),
-    Example(
-        "a duration is missing after '{before}'",
-        "write a number and a unit: 10 minutes, 30 seconds, 500 ms",
-        (
-            *in_pattern(("a within minutes", "a -> within b", "a+ gap b", "a within '5' minutes")),
-            "stream s lateness x",
-        ),
         any_token=True,
     ),
     Example(
@@ -284,7 +257,7 @@ CLAUSES = (
         "the list ends with ','",
         "leave the ',' out, or go on with the list",
         in_pattern(f"a define a as x, {rest}" for rest in ("", "5", "->"))
-        + in_pattern(("a select x,", "a select x, on timeout select x,")),
+        + in_pattern(("a select x,",)),
         caret_before=True,
     ),
     Example(
@@ -299,6 +272,29 @@ CLAUSES = (
         in_pattern(f"a after match {rest}" for rest in ("", "skip", "skip to", "skip no skip"))
         + in_pattern(f"a after match {rest}" for rest in ("skip to a", "skip past", "no", "past"))
         + in_pattern(("a after match skip past first", "a after match skip to next")),
+        any_token=True,
+    ),
+)
+
+DURATIONS = (
+    Example(
+        "the duration has no unit",
+        "write a unit behind the number: 10 minutes, 30 seconds, 500 ms",
+        (
+            *in_pattern(
+                ("a within 5", "a within 5.5", "a within 5 define a", "a -> within 5 -> b")
+            ),
+            "stream s lateness 5",
+        ),
+        any_token=True,
+    ),
+    Example(
+        "a duration is missing after '{before}'",
+        "write a number and a unit: 10 minutes, 30 seconds, 500 ms",
+        (
+            *in_pattern(("a within minutes", "a -> within b", "a+ gap b", "a within '5' minutes")),
+            "stream s lateness x",
+        ),
         any_token=True,
     ),
 )
@@ -389,5 +385,13 @@ VALUES_WRONG = (
     ),
 )
 
-EXAMPLES: tuple[Example, ...] = VALUES_WRONG[::-1] + CLAUSES + SEQUENCES + STATEMENTS
+ANYWHERE = tuple(replace(example, anywhere=True) for example in VALUES_WRONG[::-1] + DURATIONS)
+
+EXAMPLES: tuple[Example, ...] = (
+    *ANYWHERE,
+    *CLAUSES,
+    *SEQUENCES,
+    *CLAUSES_OF_STATEMENTS,
+    *STATEMENTS,
+)
 """All of them; where two share a state and token, the later one wins."""

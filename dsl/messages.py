@@ -12,14 +12,16 @@ from functools import cache
 from lark import Token
 from lark.parsers.lalr_interactive_parser import InteractiveParser
 
-from cep.dsl.examples import EXAMPLES, Example
-from cep.dsl.lexer import span_of, statements
+from cep.dsl.example import Example
+from cep.dsl.examples import EXAMPLES
+from cep.dsl.lexer import BEGINNINGS, span_of, statements
 from cep.dsl.parser import CLOSING, OPENING, accepts, choices, grammar, parse_statement
 from cep.dsl.values import shorten
 from cep.engine.errors import Problem, Span
 from cep.engine.functions import closest
 
-Key = tuple[object, str]  # state of the parser, terminal; "" for any terminal
+Key = tuple[str, object, str]
+"""Kind of statement ("": any), state of the parser, terminal ("": any)."""
 
 
 def explain(parser: InteractiveParser, token: Token, before: Token | None) -> Problem:
@@ -27,9 +29,7 @@ def explain(parser: InteractiveParser, token: Token, before: Token | None) -> Pr
     found = _bracket(parser, token) or _misspelt(parser, token, before)
     if found is not None:
         return found
-    state = parser.parser_state.position
-    table = _table()
-    example = table.get((state, token.type)) or table.get((state, ""))
+    example = _example(parser, token)
     span = _span(token, before)
     if example is not None:
         shown = "the end" if token.type == "$END" else shorten(token)
@@ -70,9 +70,23 @@ def _bracket(parser: InteractiveParser, token: Token) -> Problem | None:
 # ---- by example
 
 
+def _example(parser: InteractiveParser, token: Token) -> Example | None:
+    """The example that fits best: of this kind of statement, of this terminal."""
+    state, table = parser.parser_state.position, _table()
+    keys = ((kind, state, name) for kind in (_kind(parser), "") for name in (token.type, ""))
+    return next((table[key] for key in keys if key in table), None)
+
+
+def _kind(parser: InteractiveParser) -> str:
+    """The terminal that the statement begins with; "" before it, and in parts of statements."""
+    stack = parser.parser_state.value_stack
+    first = stack[0] if stack else None
+    return first.type if isinstance(first, Token) and first.lower() in BEGINNINGS else ""
+
+
 @cache
 def _table() -> dict[Key, Example]:
-    """(state, terminal) -> the example whose mistake it is. Built once, at the first error."""
+    """Where it goes wrong -> the example whose mistake it is. Built once, at the first error."""
     return {key: example for example in EXAMPLES for key in keys_of(example)}
 
 
@@ -81,7 +95,8 @@ def keys_of(example: Example) -> list[Key]:
     keys: list[Key] = []
 
     def stop(parser: InteractiveParser, token: Token, before: Token | None) -> Problem:
-        keys.append((parser.parser_state.position, "" if example.any_token else token.type))
+        kind = "" if example.anywhere else _kind(parser)
+        keys.append((kind, parser.parser_state.position, "" if example.any_token else token.type))
         return Problem("")
 
     for text in example.texts:

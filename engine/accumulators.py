@@ -149,7 +149,11 @@ class Accumulators:
     # ------------------------------------------------------------------ values
 
     def column(
-        self, node: Aggregated, rows: layout.Fired, gathered: list[Any], texts: TextCodes,
+        self,
+        node: Aggregated,
+        rows: layout.Fired,
+        gathered: list[Any],
+        texts: TextCodes,
         report: Report,
     ) -> Column:
         """The node's value for every fired row; `gathered`: results of its gathering, if any."""
@@ -192,9 +196,7 @@ class _Values:
     def _real(self, kind: int, place: int = 0) -> Any:
         return self._rows.rows_f[:, layout.OUT + self._lanes[kind] + place]
 
-    def value(
-        self, function: str, argument: DataType, texts: TextCodes, report: Report
-    ) -> Column:
+    def value(self, function: str, argument: DataType, texts: TextCodes, report: Report) -> Column:
         if function in ENDS:
             kind = ENDS[function]
             return column_of_words(argument, self._word(kind, 3), self._word(kind, 2) != 0, texts)

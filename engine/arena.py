@@ -224,6 +224,12 @@ class RunArena:
         return int(self.arena.counters[layout.RUNS_REFUSED])
 
     @property
+    def bytes_held(self) -> int:
+        """The size of all buffers, used or spare."""
+        tables = [value for value in self.arena if isinstance(value, np.ndarray)]
+        return sum(table.nbytes for table in tables) + self.keys.nbytes
+
+    @property
     def dropped(self) -> int:
         """Runs that made way for younger ones, since the arena is there."""
         return int(self.arena.counters[layout.RUNS_DROPPED])

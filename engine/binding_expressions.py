@@ -420,6 +420,8 @@ class ExpressionBinder:
         function = FUNCTIONS.get(call.function)
         if function is None:
             hint = closest(call.function, [*FUNCTIONS, *CAPTURE_FUNCTIONS])
+            if self.aggregated is not None:
+                hint = closest(call.function, [*FUNCTIONS, *AGGREGATES, *self.functions])
             if call.function in CAPTURE_FUNCTIONS:
                 hint = f"say whose events: {call.function}(VARIABLE.FIELD)"
             self._problem(f"no function '{call.function}'", call.span, hint)

@@ -171,7 +171,8 @@ class _Builder:
                 elif isinstance(item, Pattern):
                     continue
                 elif name:
-                    known = [n for n in (*self.base, *self.made) if n and n != item.name]
+                    rows = (n for n, made in self.made.items() if not isinstance(made, Pattern))
+                    known = [n for n in (*self.base, *rows) if n and n != item.name]
                     hint = closest(name, known) or f"known: {', '.join(known)}"
                     self._problem(f"no stream '{name}'", item, hint if known else None)
                 self.streams[name] = Stream(name)
@@ -262,7 +263,8 @@ class _Builder:
         used = dict.fromkeys(name for item in sources for name in sources_of(item))
         named = [name for name in self.versions if name in used]
         named += [name for name in used if name in self.base and name not in self.versions]
-        added = [(x.stream, x.name) for x in (*lookups, *(found.feature for found in features))]
+        added = [(lookup.stream, lookup.name) for lookup in lookups]
+        added += [found.member for found in features]
         nodes = [replace(n, stream=self._with(n.stream, added)) for n in self.bound.nodes]
         looked_up = {*named, *(lookup.table for lookup in lookups)}
         return Dataflow(

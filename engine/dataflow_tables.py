@@ -100,6 +100,7 @@ def _with_key(
         said = f"{message}: no such field in stream {missing[1]}"
         hint = f"an event that looks it up needs the field{'s' * (len(table.key) > 1)} "
         problems.append(Problem(said, node.span, hint + " and ".join(table.key)))
+        yield from streams  # so that the field is not unknown as well
 
 
 def _last_version(stream: str, table: Table, column: str, node: Field) -> Feature:

@@ -9,15 +9,15 @@ from typing import Any
 import pyarrow as pa
 
 from cep.engine.aggregates import NO_FUNCTIONS, Functions
-from cep.engine.batch import EventBatch, Int64s
+from cep.engine.batch import EventBatch
 from cep.engine.expression import DataType
 from cep.engine.interning import TextCodes
-from cep.engine.key_space import KeySpace, SliceKeys
-from cep.engine.operators.fed import Failure, Fed
+from cep.engine.key_space import KeySpace, OperatorShard, SliceKeys
 from cep.engine.operators.feature import FeatureOperator, group_features
+from cep.engine.operators.fed import Failure, Fed
+from cep.engine.operators.lookup import LookupOperator
 from cep.engine.pattern import Stream
 from cep.engine.plan import Feature, Lookup
-from cep.engine.snapshot import Parts, Snapshot
 from cep.engine.task_plan import TaskPlan
 
 OnShards = Callable[[Callable[[int], None]], object]
@@ -25,30 +25,10 @@ OnShards = Callable[[Callable[[int], None]], object]
 
 @dataclass(slots=True)
 class Added:
-    """A slice with all its fields, and what could not be computed: `Failure.variable` is a field."""
+    """A slice with all its fields, and what could not be computed: a `Failure.variable` is one."""
 
     batch: EventBatch
     failures: list[Failure] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _FeatureState:
-    """One feature group's state in one shard, as a `KeyedState`."""
-
-    operator: FeatureOperator
-    shard: int
-
-    def active_keys(self) -> Int64s:
-        return self.operator.active_keys(self.shard)
-
-    def keep_keys(self, codes: Int64s) -> None:
-        self.operator.keep_keys(self.shard, codes)
-
-    def snapshot(self) -> Snapshot:
-        return self.operator.snapshot(self.shard)
-
-    def restore(self, parts: Parts) -> None:
-        self.operator.restore(self.shard, parts)
 
 
 class Enricher:
@@ -61,7 +41,7 @@ class Enricher:
     def __init__(
         self,
         streams: Sequence[Stream],
-        lookups: Sequence[Any],
+        lookups: Sequence[LookupOperator],
         features: Sequence[Feature],
         shards: int,
         capacity: int = 1024,
@@ -78,23 +58,29 @@ class Enricher:
         for operator in self.operators:
             space = self._space(operator.key, shards)
             for number, shard in enumerate(space.shards):
-                shard.states.append(_FeatureState(operator, number))
+                shard.states.append(OperatorShard(operator, number))
 
     def _space(self, key: tuple[str, ...], shards: int) -> KeySpace:
         if key not in self.spaces:
             self.spaces[key] = KeySpace(key, _types(key, self._streams), shards)
         return self.spaces[key]
 
+    def reload(self, table: str, rows: pa.Table) -> None:
+        """Look up in these rows from now on. DataError where they do not fit: nothing changes."""
+        mine = [lookup for lookup in self._lookups if lookup.table.name == table]
+        for lookup in mine:
+            lookup.load(rows)
+
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to add."""
         return not (self._lookups or self.operators)
 
-    def states(self) -> Iterable[tuple[str, tuple[str, ...], list[_FeatureState]]]:
+    def states(self) -> Iterable[tuple[str, tuple[str, ...], list[OperatorShard]]]:
         """(name, key, state per shard) of each group of features; a group is named by them all."""
         for operator in self.operators:
             shards = range(len(self.spaces[operator.key].shards))
-            yield group_name(operator), operator.key, [_FeatureState(operator, n) for n in shards]
+            yield group_name(operator), operator.key, [OperatorShard(operator, n) for n in shards]
 
     def groups(self) -> Iterable[tuple[str, tuple[Feature, ...]]]:
         """(name, features) of each group."""
@@ -175,14 +161,16 @@ def _types(names: tuple[str, ...], streams: Sequence[Stream]) -> tuple[DataType,
     return tuple(types[name] for name in names)
 
 
-LookedUp = pa.Table
-"""What a table that is looked up holds."""
-
-
-def lookup_operators(plan: TaskPlan, tables: Mapping[str, LookedUp]) -> list[Any]:
-    """An operator for each stream and table of a task."""
+def lookup_operators(plan: TaskPlan, tables: Mapping[str, pa.Table]) -> list[LookupOperator]:
+    """An operator for each stream and table of a task. Raises DataError for what does not fit."""
     several: dict[tuple[str, str], list[Lookup]] = {}
     for lookup in plan.lookups:
         several.setdefault((lookup.stream, lookup.table), []).append(lookup)
-    assert not several
-    return []
+    numbers = {stream.name: number for number, stream in enumerate(plan.streams)}
+    known = {table.name: table for table in plan.tables}
+    found = []
+    for (_, table), lookups in several.items():
+        operator = LookupOperator(lookups, known[table], numbers)
+        operator.load(tables[table])
+        found.append(operator)
+    return found

@@ -29,7 +29,7 @@ class EventStore:
         return sum(len(s) for s in self._sequences)
 
     def add(self, sequences: Int64s, batch: EventBatch) -> None:
-        """Take in events with rising sequences, all above those held; `batch.position` is let go."""
+        """Take in events with rising sequences, all above those held, without their positions."""
         if len(sequences):
             self._sequences.append(sequences)
             self._batches.append(replace(batch, position=None))

@@ -10,6 +10,7 @@ A shard owns a range of the KEY_GROUPS, so that state can be handed to more or f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -42,6 +43,38 @@ class KeyedState(Protocol):
     def restore(self, parts: Parts) -> None:
         """Take over what snapshots hold of this shard's keys; the state is empty before."""
         ...
+
+
+class ShardedOperator(Protocol):
+    """An operator whose state is asked for shard by shard."""
+
+    def active_keys(self, shard: int) -> Int64s: ...
+
+    def keep_keys(self, shard: int, codes: Int64s) -> None: ...
+
+    def snapshot(self, shard: int) -> Snapshot: ...
+
+    def restore(self, shard: int, parts: Parts) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorShard:
+    """One shard of an operator, as a `KeyedState`."""
+
+    operator: ShardedOperator
+    shard: int
+
+    def active_keys(self) -> Int64s:
+        return self.operator.active_keys(self.shard)
+
+    def keep_keys(self, codes: Int64s) -> None:
+        self.operator.keep_keys(self.shard, codes)
+
+    def snapshot(self) -> Snapshot:
+        return self.operator.snapshot(self.shard)
+
+    def restore(self, parts: Parts) -> None:
+        self.operator.restore(self.shard, parts)
 
 
 class KeyShard:
@@ -191,4 +224,4 @@ def _null_rows(column: Column) -> Int64s | None:
     return np.flatnonzero(~column.valid)
 
 
-__all__ = ["KeyShard", "KeySpace", "KeyedState", "SliceKeys", "shard_of"]
+__all__ = ["KeyShard", "KeySpace", "KeyedState", "OperatorShard", "SliceKeys", "shard_of"]

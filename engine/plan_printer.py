@@ -68,7 +68,7 @@ def _print_over(over: Over) -> str:
     if over.range_us is not None:
         return f"over {print_duration(over.range_us)}"
     if over.events is not None:
-        return f"over {over.events} events"
+        return f"over {over.events} event{'' if over.events == 1 else 's'}"
     return "over all"
 
 

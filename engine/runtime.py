@@ -2,7 +2,7 @@
 
     base events ─► task 0: all nodes that read base streams ─► rows ─┐
          │                                                            ▼ merged by time and position
-         └──────────────────────────────────────────────────────► task 1: nodes that read these ─► ...
+         └──────────────────────────────────────────────────────► task 1: nodes that read them ► ...
 
 Each slice of events goes through all tasks before the next: what a node makes of it reaches those
 that read it in the same step, and no task sees time go back.
@@ -17,11 +17,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from cep.engine.aggregates import NO_FUNCTIONS, Functions
 from cep.engine.batch import EventBatch
 from cep.engine.derived import FeedMerger, only_stream
-from cep.engine.enrich import LookedUp
 from cep.engine.event_store import take_rows
 from cep.engine.fingerprint import feature_fingerprint, node_fingerprint
 from cep.engine.interning import TextCodes
@@ -56,7 +56,7 @@ class Runtime:
         capacity: int = 1024,
         limits: Mapping[str, Limit] | None = None,
         functions: Functions = NO_FUNCTIONS,
-        tables: Mapping[str, LookedUp] | None = None,
+        tables: Mapping[str, pa.Table] | None = None,
     ) -> None:
         self.flow = flow
         self._slice_rows = slice_rows
@@ -120,6 +120,19 @@ class Runtime:
     def process_late(self, late: LateArrivals) -> Output:
         """Events behind the watermark, in the order in which they came: windows may take them."""
         return self._pass_on(None, self._base.process_late(late))
+
+    def reload(self, table: str, rows: pa.Table) -> None:
+        """Look up in other rows from the next event on. DataError where they do not fit."""
+        for task in self.tasks:
+            task.enricher.reload(table, rows)
+
+    def current(self, name: str) -> Output:
+        """The open windows of an aggregate, as rows; nothing changes."""
+        for task in self.tasks:
+            for window in task.windows:
+                if window.name == name:
+                    return window.current(task.spaces[window.key])
+        raise KeyError(name)
 
     def status(self) -> dict[str, Any]:
         """Per pattern and aggregate what is open, as plain values."""

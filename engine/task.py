@@ -23,21 +23,23 @@ from cep.engine.aggregates import Functions
 from cep.engine.arena import Chains
 from cep.engine.batch import EventBatch, Int64s
 from cep.engine.derived import match_rows
-from cep.engine.enrich import Added, Enricher, LookedUp, lookup_operators
+from cep.engine.enrich import Added, Enricher, lookup_operators
 from cep.engine.event_store import EventStore, take_rows
 from cep.engine.expression import DataType, Expression, walk
 from cep.engine.interning import TextCodes
-from cep.engine.key_space import KeySpace
+from cep.engine.kernels import layout
+from cep.engine.key_space import KeyedState, KeySpace
 from cep.engine.limits import Limit
 from cep.engine.operators.fed import Failure, Fed
-from cep.engine.operators.match import Interest, MatchOperator
+from cep.engine.operators.match import BEGINNING, Interest, MatchOperator
 from cep.engine.pattern import Pattern, Stream
-from cep.engine.plan import Node, NodeKind
-from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
+from cep.engine.plan import Aggregate, Node, NodeKind
 from cep.engine.restoring import StateOf, restore_states, save_states
+from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
 from cep.engine.snapshot import Snapshot, Value
 from cep.engine.task_plan import TaskPlan
 from cep.engine.time.arrivals import LateBatch as LateArrivals
+from cep.engine.window_node import WindowNode, WindowPart
 
 EVENTS_KEPT_MIN = 1024
 
@@ -56,7 +58,7 @@ class Wiring:
     capacity: int = 1024
     limits: Mapping[str, Limit] = field(default_factory=dict)
     functions: Functions = field(default_factory=dict)
-    tables: Mapping[str, LookedUp] = field(default_factory=dict)
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
     pool: Executor | None = None
 
 
@@ -75,6 +77,7 @@ class Prepared:
 
     fed: Fed
     interests: list[Interest]
+    parts: list[WindowPart]
     errors: list[ErrorBatch]
 
 
@@ -110,23 +113,33 @@ class Task:
             for node in self.nodes
             if isinstance(node.plan, Pattern)
         ]
-        self._shared = _shared(operator.expressions for operator in self.operators)
+        self.windows = [
+            WindowNode(
+                node, numbers, wiring.texts, wiring.functions, wiring.shards, wiring.capacity
+            )
+            for node in plan.nodes
+            if isinstance(node.plan, Aggregate)
+        ]
+        asked = [*(o.expressions for o in self.operators), *(w.expressions for w in self.windows)]
+        self._shared = _shared(asked)
         self.spaces: dict[tuple[str, ...], KeySpace] = {}
         for operator in self.operators:
-            space = self._space(operator.key)
-            for shard, state in zip(space.shards, operator.shards, strict=True):
-                shard.states.append(state)
+            self._place(operator.key, operator.shards)
+        for window in self.windows:
+            self._place(window.key, window.shards)
         self._store = EventStore()
         self._events_kept = EVENTS_KEPT_MIN
         self.sequence = 0
         self.next_sequence = 0  # of the events that enriching has not seen yet
-        self._last_us = 0
+        self._last_us = BEGINNING
 
-    def _space(self, key: tuple[str, ...]) -> KeySpace:
+    def _place(self, key: tuple[str, ...], states: Sequence[KeyedState]) -> None:
+        """Put a state per shard into the space of these keys."""
         if key not in self.spaces:
             types = _field_types(key, self.streams)
             self.spaces[key] = KeySpace(key, types, self._wiring.shards)
-        return self.spaces[key]
+        for shard, state in zip(self.spaces[key].shards, states, strict=True):
+            shard.states.append(state)
 
     @property
     def open_runs(self) -> int:
@@ -152,7 +165,12 @@ class Task:
         for operator in self.operators:
             interest = operator.prepare(fed)
             failures = [*interest.failures, *operator.process(0, interest)]
-            output.errors += _error_batches(fed.batch, operator.pattern, failures)
+            output.errors += _error_batches(fed.batch, operator.pattern.name, failures)
+            fed.forget()
+        for window in self.windows:
+            part = window.prepare(fed)
+            window.process(0, part, self._watermark_us)
+            output.errors += _error_batches(fed.batch, window.name, window.failures(part))
             fed.forget()
         return self._close_slice(fed, output)
 
@@ -163,16 +181,29 @@ class Task:
         for operator in self.operators:
             interests.append(operator.prepare(fed))
             fed.forget()
-        return Prepared(fed, interests, [*full.errors, *_missing_keys(fed)])
+        parts = []
+        for window in self.windows:
+            parts.append(window.prepare(fed))
+            fed.forget()
+        return Prepared(fed, interests, parts, [*full.errors, *_missing_keys(fed)])
 
     def run(self, prepared: Prepared) -> Output:
         """The rest, each shard on a thread; slices in their order."""
         fed, output = prepared.fed, Output(errors=prepared.errors)
         pairs = list(zip(self.operators, prepared.interests, strict=True))
-        found = self._on_shards(lambda n: [o.process(n, interest) for o, interest in pairs])
+        windows = list(zip(self.windows, prepared.parts, strict=True))
+
+        def work(shard: int) -> list[list[Failure]]:
+            for window, part in windows:
+                window.process(shard, part, self._watermark_us)
+            return [operator.process(shard, interest) for operator, interest in pairs]
+
+        found = self._on_shards(work)
         for at, (operator, interest) in enumerate(pairs):
             failures = [*interest.failures, *(f for shard in found for f in shard[at])]
-            output.errors += _error_batches(fed.batch, operator.pattern, failures)
+            output.errors += _error_batches(fed.batch, operator.pattern.name, failures)
+        for window, part in windows:
+            output.errors += _error_batches(fed.batch, window.name, window.failures(part))
         return self._close_slice(fed, output)
 
     def _on_shards(self, work: Callable[[int], Any]) -> list[Any]:
@@ -187,7 +218,7 @@ class Task:
     def _close_slice(self, fed: Fed, output: Output) -> Output:
         """Time has come to the slice's last event."""
         self._last_us = int(fed.batch.time_us[-1])
-        self._move_time(self._last_us)
+        self._move_time()
         output.extend(self._collect(fed))
         self.sequence += len(fed.batch)
         self._forget()
@@ -198,41 +229,51 @@ class Task:
     def process_late(self, late: LateArrivals) -> Output:
         """Events behind the watermark: for windows that are still open, else late for all."""
         output = Output()
-        for number, stream in enumerate(self.streams):
-            rows = np.arange(len(late))
-            if late.events.stream is not None:
-                rows = np.flatnonzero(late.events.stream == number)
-            if len(rows):
-                events = take_rows(late.events, rows)
-                found = LateBatch(
-                    stream.name, events.table, events.time_us, late.watermark_us[rows]
-                )
-                output.late.append(found)
+        if not self.windows:
+            output.late += _late_batches(late, np.arange(len(late)), self.streams)
+            return output
+        batch = self.enricher.add_to_late(late.events)
+        fed = self._fed(Enriched(batch, self.next_sequence, []))
+        self.next_sequence += len(batch)
+        self.sequence = self.next_sequence
+        is_late = np.ones(len(batch), np.bool_)
+        for window in self.windows:
+            part = window.prepare(fed)
+            is_late[window.process_late(part, self._watermark_us)] = False
+            output.errors += _error_batches(batch, window.name, window.failures(part))
+        output.extend(self._collect(None))
+        output.late += _late_batches(late, np.flatnonzero(is_late), self.streams)
         return output
 
     def status(self) -> dict[str, dict[str, Any]]:
         """What is open in each node, as plain values."""
-        return {
-            node.name: {"open_runs": operator.open_runs, "held_back": operator.held_back}
-            for node, operator in zip(self.nodes, self.operators, strict=True)
-        }
+        found = {o.pattern.name: o.status() for o in self.operators}
+        return found | {window.name: window.status() for window in self.windows}
 
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come any more."""
         self._last_us = max(self._last_us, watermark_us + 1)
-        self._move_time(self._last_us)
+        self._move_time()
         return self._collect(None)
 
-    def _move_time(self, time_us: int) -> None:
+    @property
+    def _watermark_us(self) -> int:
+        return self._last_us - 1
+
+    def _move_time(self) -> None:
         for operator in self.operators:
             for shard in operator.shards:
-                shard.advance_to(time_us)
+                shard.advance_to(self._last_us)
+        for window in self.windows:
+            window.advance_to(self._watermark_us)
 
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""
         for operator in self.operators:
             for shard in operator.shards:
                 shard.close(self._last_us)
+        for window in self.windows:
+            window.advance_to(layout.NEVER)
         output = self._collect(None)
         output.notes += [_held_back(o.pattern, o.held_back) for o in self.operators if o.held_back]
         return output
@@ -246,6 +287,8 @@ class Task:
         if fed is not None:
             self._keep_events(fed, reported)
         output = Output()
+        for window in self.windows:
+            output.extend(window.take(self.spaces[window.key]))
         if not reported:
             return output
         events = self._reported(reported)
@@ -300,6 +343,8 @@ class Task:
         """All keyed state, by the name of what it belongs to."""
         for node, operator in zip(self.nodes, self.operators, strict=True):
             yield StateOf(node.name, self.spaces[operator.key], list(operator.shards))
+        for window in self.windows:
+            yield StateOf(window.name, self.spaces[window.key], window.shards)
 
     @property
     def feature_states(self) -> Iterator[StateOf]:
@@ -400,15 +445,27 @@ def _field_types(names: tuple[str, ...], streams: Sequence[Stream]) -> tuple[Dat
     return tuple(types[name] for name in names)
 
 
-def _error_batches(
-    batch: EventBatch, pattern: Pattern, failures: list[Failure]
-) -> Iterator[ErrorBatch]:
+def _error_batches(batch: EventBatch, name: str, failures: list[Failure]) -> Iterator[ErrorBatch]:
     """One batch of errors for each reason and variable, whichever shards met it."""
     rows: dict[tuple[str, str | None], list[Int64s]] = {}
     for failure in failures:
         rows.setdefault((failure.reason, failure.variable), []).append(failure.rows)
     for (reason, variable), parts in rows.items():
-        yield _error_batch(batch, reason, np.sort(np.concatenate(parts)), pattern.name, variable)
+        yield _error_batch(batch, reason, np.sort(np.concatenate(parts)), name, variable)
+
+
+def _late_batches(
+    late: LateArrivals, rows: Int64s, streams: Sequence[Stream]
+) -> Iterator[LateBatch]:
+    """Those rows, stream by stream."""
+    events, watermarks = take_rows(late.events, rows), late.watermark_us[rows]
+    for number, stream in enumerate(streams):
+        mine = np.arange(len(rows))
+        if events.stream is not None:
+            mine = np.flatnonzero(events.stream == number)
+        if len(mine):
+            found = take_rows(events, mine)
+            yield LateBatch(stream.name, found.table, found.time_us, watermarks[mine])
 
 
 def _error_batch(

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 
 from cep.engine.dataflow_reads import reads_of
 from cep.engine.pattern import Pattern, Stream
-from cep.engine.plan import Aggregate, Dataflow, Feature, Lookup, Node
+from cep.engine.plan import Aggregate, Dataflow, Feature, Lookup, Node, Table
 
 Member = tuple[str, str]  # (stream, field)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskPlan:
-    """The nodes of one task. `incoming`: its streams as their events arrive, numbered in this order.
+    """The nodes of one task. `incoming`: its streams as events arrive, which number them.
 
     `lookups` and `features` are what is added to them here; `streams` have these fields, too.
     """
@@ -29,6 +29,7 @@ class TaskPlan:
     nodes: tuple[Node, ...]
     lookups: tuple[Lookup, ...] = ()
     features: tuple[Feature, ...] = ()
+    tables: tuple[Table, ...] = ()
     is_derived: bool = True
 
     @property
@@ -63,7 +64,9 @@ def _base_task(flow: Dataflow, nodes: list[Node], later: set[Member]) -> TaskPla
     added = {*map(_member, features), *((x.stream, x.name) for x in lookups)}
     streams = tuple(_without(stream, later) for stream in flow.streams)
     incoming = tuple(_without(stream, added) for stream in streams)
-    return TaskPlan(incoming, streams, tuple(nodes), lookups, features, is_derived=False)
+    return TaskPlan(
+        incoming, streams, tuple(nodes), lookups, features, flow.tables, is_derived=False
+    )
 
 
 def _derived_task(
@@ -82,7 +85,7 @@ def _derived_task(
     streams = tuple(_without(stream, later - here) for stream in (*base, *made))
     added = {*here, *((x.stream, x.name) for x in lookups)}
     incoming = tuple(_without(stream, added) for stream in streams)
-    return TaskPlan(incoming, streams, tuple(nodes), lookups, features)
+    return TaskPlan(incoming, streams, tuple(nodes), lookups, features, flow.tables)
 
 
 def _without(stream: Stream, members: set[Member]) -> Stream:

@@ -82,7 +82,8 @@ class _Names:
         if name in self.negated:
             message = f"'{name}' is negated: it never takes an event"
             return Problem(message, span, "use a variable that takes events")
-        hint = closest(name, self.captured) or f"its variables are {_listed(self.captured)}"
+        near = closest(name, (*self.captured, *self.tables))
+        hint = near or f"its variables are {_listed(self.captured)}"
         return Problem(f"no variable '{name}' in the pattern", span, hint)
 
 

@@ -12,6 +12,7 @@ from cep.engine.aggregates import AGGREGATES, problem_with_parameters, takes_sta
 from cep.engine.errors import Problem, Span
 from cep.engine.expression import (
     Aggregated,
+    Call,
     Captured,
     DataType,
     Expression,
@@ -20,7 +21,7 @@ from cep.engine.expression import (
     children,
     walk,
 )
-from cep.engine.functions import closest
+from cep.engine.functions import FUNCTIONS, closest
 from cep.engine.pattern import Stream
 from cep.engine.plan import Aggregate, Feature, Join, RuleSet, Table, Window, WindowKind
 from cep.engine.validation import (
@@ -156,21 +157,26 @@ def _name_problems(statement: Statement) -> Iterator[Problem]:
 
 
 def _aggregated_problems(expression: Expression) -> Iterator[Problem]:
-    """What text cannot say, but a tree built in Python can."""
     for node in walk(expression):
         if not isinstance(node, Aggregated):
             continue
-        if node.argument is None and not takes_star(node.function):
-            yield Problem(f"{node.function} needs something to look at", node.span)
-        if wrong := problem_with_parameters(node.function, node.parameters):
-            yield Problem(wrong, node.span, _form_of(node.function))
-        if node.argument is not None:
-            inner = [n for n in walk(node.argument) if isinstance(n, Aggregated)]
-            yield from (Problem(f"{n.function}(...) inside another", n.span) for n in inner)
+        name = node.function
+        if node.argument is None and not takes_star(name):
+            yield Problem(f"{name} needs something to look at", node.span, _form_of(name))
+        elif wrong := problem_with_parameters(name, node.parameters):
+            yield Problem(wrong, node.span, _form_of(name))
+        for inner in walk(node.argument) if node.argument is not None else ():
+            if isinstance(inner, Aggregated):
+                hint = "the argument is evaluated on one event: it may read that event's fields"
+                yield Problem(f"{inner.function}(...) inside {name}(...)", inner.span, hint)
 
 
-def _form_of(function: str) -> str | None:
-    return f"write {AGGREGATES[function].form}" if function in AGGREGATES else None
+def _form_of(function: str) -> str:
+    form = AGGREGATES[function].form if function in AGGREGATES else f"{function}(amount)"
+    if function in ("min", "max"):
+        other = "least" if function == "min" else "greatest"
+        return f"write {form}; of several values {other}(a, b) takes the {other}"
+    return f"write {form}"
 
 
 def _member_problems(statement: Statement, tables: Collection[str]) -> Iterator[Problem]:
@@ -187,15 +193,17 @@ def _member_problems(statement: Statement, tables: Collection[str]) -> Iterator[
 
 
 def outside(expression: Expression) -> Iterator[Expression]:
-    """The nodes that are not inside the argument of an aggregate; parents first."""
+    """The nodes that are about the row itself, not about one of its events; parents first."""
     yield expression
-    if not isinstance(expression, Aggregated):
+    if not isinstance(expression, Aggregated | Captured):
         for child in children(expression):
             yield from outside(child)
 
 
 def _feature_problems(feature: Feature) -> Iterator[Problem]:
-    if not any(isinstance(node, Aggregated) for node in walk(feature.value)):
+    nodes = list(walk(feature.value))
+    misspelt = any(isinstance(n, Call) and n.function not in FUNCTIONS for n in nodes)
+    if not misspelt and not any(isinstance(node, Aggregated) for node in nodes):
         hint = "write for example sum(amount) or count(*); a field is read where it is needed"
         yield Problem("the feature aggregates nothing", feature.value.span or feature.span, hint)
     over = feature.over
@@ -203,7 +211,7 @@ def _feature_problems(feature: Feature) -> Iterator[Problem]:
         hint = "the bound is exclusive: it needs a time above zero"
         yield Problem("'over' of no time: nothing is that young", feature.span, hint)
     if over.events is not None and over.events <= 0:
-        yield Problem("'over 0 events': there is nothing to look at", feature.span, "over 1 events")
+        yield Problem("'over 0 events': there is nothing to look at", feature.span, "over 1 event")
     if feature.excluding_current and feature.source not in (None, feature.stream):
         message = f"'excluding current' says nothing: the events are those of {feature.source}"
         yield Problem(message, feature.span, "leave it out", warning=True)
@@ -223,9 +231,11 @@ def _aggregate_problems(aggregate: Aggregate) -> Iterator[Problem]:
         if bound is not None and bound < 0:
             yield Problem(f"'{word}' of less than no time", aggregate.span)
         if bound and not timed:
-            what = "windows that count events end" if aggregate.window else "without a window rows"
+            hint = "leave it out: without a window there is a row for each event"
+            if aggregate.window is not None:
+                hint = "leave it out: a window that counts events ends with an event"
             message = f"'{word}' needs a window with an end in time"
-            yield Problem(message, aggregate.span, f"leave it out: {what} with an event")
+            yield Problem(message, aggregate.span, hint)
     if aggregate.early_us == 0:
         yield Problem("'early every' needs a time above zero", aggregate.span)
 

@@ -19,7 +19,7 @@ from typing import ClassVar, Protocol
 from cep.engine.checkpoint.errors import CheckpointError, DamagedCheckpointError
 from cep.engine.checkpoint.format import Encoded, Readable
 
-PARTIAL = re.compile(r"(checkpoint|savepoint)-[\w.-]+\.cep\.partial")
+PARTIAL = re.compile(r"(checkpoint|savepoint)-[\w.-]+\.ckpt\.partial")
 LOCK = "checkpoints.lock"
 
 

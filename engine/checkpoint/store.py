@@ -1,6 +1,6 @@
 """Snapshots -> numbered checkpoints and named savepoints at one place, and the newest of them back.
 
-`checkpoint-00000012.cep` is a checkpoint: numbers rise, a number is never used twice, and old ones
+`checkpoint-00000012.ckpt` is a checkpoint: numbers rise, a number is never used twice, and old ones
 are deleted. `savepoint-NAME.cep` is one that somebody asked for, and is never deleted.
 
 What is deleted: after a write, whatever is older than the `keep`th newest checkpoint that is known
@@ -36,8 +36,8 @@ from cep.engine.snapshot import Snapshot
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-CHECKPOINT = re.compile(r"checkpoint-([0-9]{8,})\.cep")
-SAVEPOINT = re.compile(r"savepoint-(.+)\.cep")
+CHECKPOINT = re.compile(r"checkpoint-([0-9]{8,})\.ckpt")
+SAVEPOINT = re.compile(r"savepoint-(.+)\.ckpt")
 SAVEPOINT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -285,11 +285,11 @@ def read_checkpoint(
 
 
 def checkpoint_name(number: int) -> str:
-    return f"checkpoint-{number:08}.cep"
+    return f"checkpoint-{number:08}.ckpt"
 
 
 def savepoint_name(name: str) -> str:
-    return f"savepoint-{name}.cep"
+    return f"savepoint-{name}.ckpt"
 
 
 def _numbers(names: Mapping[str, int]) -> Iterator[int]:

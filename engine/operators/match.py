@@ -88,6 +88,16 @@ class MatchOperator:
         """Completed matches that wait for runs that began earlier."""
         return sum(shard.runs.held_back for shard in self.shards)
 
+    def status(self) -> dict[str, int]:
+        """What is open, and what limits have done, as plain values."""
+        return {
+            "open_runs": self.open_runs,
+            "held_back": self.held_back,
+            "refused_runs": sum(shard.runs.refused for shard in self.shards),
+            "dropped_runs": sum(shard.runs.dropped for shard in self.shards),
+            "bytes": sum(shard.runs.bytes_held for shard in self.shards),
+        }
+
     @property
     def expressions(self) -> list[Expression]:
         """What is evaluated of every event."""

@@ -95,7 +95,7 @@ class WindowGrid:
 
 
 def _saturated(numbers: Int64s, step: int, offset: int) -> Int64s:
-    """numbers * step + offset, or the nearest 64-bit integer."""
+    """Numbers * step + offset, or the nearest 64-bit integer."""
     low, high = -((offset - INT64_MIN) // step), (INT64_MAX - offset) // step
     base, rest = divmod(offset, step)
     within = np.clip(numbers, max(low, INT64_MIN), min(high, INT64_MAX))
@@ -137,7 +137,11 @@ class CountGrid:
 
     def words(self) -> Int64s:
         grid = np.zeros(layout.GRID, np.int64)
-        grid[layout.SIZE], grid[layout.SLIDE], grid[layout.SHIFT] = self.size, self.slide, self.shift
+        grid[layout.SIZE], grid[layout.SLIDE], grid[layout.SHIFT] = (
+            self.size,
+            self.slide,
+            self.shift,
+        )
         grid[layout.FROM_ZERO] = 1
         return grid
 

@@ -15,7 +15,7 @@ from cep.engine.kernels import windows_layout as layout
 from cep.engine.kernels.layout import word
 from cep.engine.operators.window_grid import BEYOND, WindowGrid
 from cep.engine.operators.window_shard import BEHIND_EVENTS, ShardSettings, WindowShard
-from cep.engine.operators.window_store import NO_ROWS, FiredPart, Inputs
+from cep.engine.operators.window_store import FiredPart, Inputs
 from cep.engine.snapshot import Parts, Snapshot
 
 
@@ -136,9 +136,7 @@ class PaneShard(WindowShard):
         store.wants_merged()
         freed = store.new_freed()
         bounds = word(self._fired_to), word(self._closed_to)
-        count = kernels.drop(
-            self._words, store.lanes(), store.entries, store.fired, *bounds, freed
-        )
+        count = kernels.drop(self._words, store.lanes(), store.entries, store.fired, *bounds, freed)
         if store.gathered:
             store.gathered.merge(store.merged())
             store.gathered.free(freed[:count])
@@ -221,5 +219,3 @@ class PaneShard(WindowShard):
             for code, window, count in snapshot["refired"].tolist():
                 if codes[code] >= 0:
                     self._refired[int(codes[code]), window] = count
-
-

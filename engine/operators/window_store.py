@@ -16,7 +16,7 @@ from cep.engine.accumulators import Accumulators
 from cep.engine.batch import Bools, Int64s
 from cep.engine.interning import TextCodes
 from cep.engine.kernels import windows_layout as layout
-from cep.engine.operators.match import Failure
+from cep.engine.operators.fed import Failure
 from cep.engine.operators.window_gathered import Gathered
 from cep.engine.snapshot import Parts, Snapshot, Value
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cep.engine.batch import Bools, Int64s
-from cep.engine.kernels.event_time import observe
+from cep.engine.kernels import event_time as kernels
 from cep.engine.kernels.layout import (
     NEVER,
     SOURCE_EVENTS,
@@ -136,7 +136,7 @@ class Lane:
         settings = (self.lateness_us, self.records, self._tree())
         watermarks = (self.watermark_us, others_us, total_us)
         times = np.ascontiguousarray(times)
-        self.watermark_us, total_us = observe(times, sources, *settings, *watermarks, met)
+        self.watermark_us, total_us = kernels.observe(times, sources, *settings, *watermarks, met)
         return int(total_us), met
 
     def _tree(self) -> Int64s:

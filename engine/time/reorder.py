@@ -23,8 +23,19 @@ from cep.engine.batch import EventBatch, Int64s
 from cep.engine.snapshot import Snapshot
 from cep.engine.time.sorting import break_ties, is_ascending
 
-ROWS_MAX = 1 << 20
-SMALL_RUN = 16_384  # smaller runs are merged, so that batches of one event do not make a run each
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """When work is worth its while: no size changes what comes out.
+
+    About `merged_max` events are merged at a time. Runs of up to `small` events are merged when
+    another comes, so that batches of one event do not make a run each; rests of runs are when a
+    stream has more than `runs` of them.
+    """
+
+    merged_max: int = 1 << 20
+    small: int = 1 << 14
+    runs: int = 64
 
 
 @dataclass(slots=True)
@@ -55,17 +66,17 @@ class Run:
 class ReorderBuffer:
     """Holds events until event time has passed them.
 
-    `tie_breakers`: one per stream, the field or None; `schema` is that of all tables. `rows_max`:
-    about so many events are merged at a time.
+    `tie_breakers`: one per stream, the field or None; `schema` is that of all tables.
     """
 
     def __init__(
-        self, tie_breakers: Sequence[str | None], schema: pa.Schema, rows_max: int = ROWS_MAX
+        self, tie_breakers: Sequence[str | None], schema: pa.Schema, sizes: Sizes | None = None
     ) -> None:
         self._tie_breakers = tuple(tie_breakers)
         self._schema = schema
-        self._rows_max = rows_max
+        self._sizes = sizes or Sizes()
         self._runs: list[list[Run]] = [[] for _ in tie_breakers]
+        self._worth_merging = [self._sizes.runs for _ in tie_breakers]
 
     def __len__(self) -> int:
         return sum(len(run.time_us) for run in self._all())
@@ -90,10 +101,10 @@ class ReorderBuffer:
             return
         runs = self._runs[stream]
         runs.append(Run(table, time_us, len(time_us)))
-        while len(runs) > 1 and len(runs[-2].time_us) <= min(2 * len(runs[-1].time_us), SMALL_RUN):
-            last, before = runs.pop(), runs.pop()
-            tables, times = [before.table, last.table], [before.time_us, last.time_us]
-            runs.append(Run(*_merged(tables, times), len(before.time_us) + len(last.time_us)))
+        while len(runs) > 1 and len(runs[-1].time_us) <= self._sizes.small:
+            if len(runs[-2].time_us) > min(2 * len(runs[-1].time_us), self._sizes.small):
+                break
+            runs[-2:] = [_as_one(runs[-2:])]
 
     def release(self, watermark_us: int) -> EventBatch:
         """Remove and return all events with time <= the watermark, in order.
@@ -114,10 +125,10 @@ class ReorderBuffer:
         Arrow copies what it merges into one array, and one array holds no more than 2 GiB of text.
         """
         rows = self.count(watermark_us)
-        if rows <= self._rows_max:
+        if rows <= self._sizes.merged_max:
             return [watermark_us]
         times = np.concatenate([run.time_us[: run.count(watermark_us)] for run in self._all()])
-        places = np.arange(self._rows_max - 1, rows, self._rows_max)
+        places = np.arange(self._sizes.merged_max - 1, rows, self._sizes.merged_max)
         times.partition(places)
         return np.unique(np.append(times[places], watermark_us))
 
@@ -132,6 +143,7 @@ class ReorderBuffer:
                     times.append(time_us)
                     streams.append(stream)
             self._runs[stream] = [run for run in runs if len(run.time_us)]
+            self._merge_rests(stream)
         if len(tables) == 2:
             del tables[0], times[0], streams[0]
         return self._in_order(tables, times, streams)
@@ -164,6 +176,24 @@ class ReorderBuffer:
             was_sorted = was_sorted and broken is rows
         return None if was_sorted else order
 
+    def _merge_rests(self, stream: int) -> None:
+        """Merge small neighbours, now and then.
+
+        Events far ahead of the others would leave a rest of every run behind.
+        """
+        runs = self._runs[stream]
+        if len(runs) <= self._worth_merging[stream]:
+            return
+        groups, size = [[runs[0]]], len(runs[0].time_us)
+        for run in runs[1:]:
+            size += len(run.time_us)
+            if size > self._sizes.small:
+                groups.append([])
+                size = len(run.time_us)
+            groups[-1].append(run)
+        self._runs[stream] = [_as_one(group) for group in groups]
+        self._worth_merging[stream] = max(self._sizes.runs, 2 * len(groups))
+
     def _all(self) -> Iterator[Run]:
         for runs in self._runs:
             yield from runs
@@ -185,9 +215,11 @@ class ReorderBuffer:
         ]
 
 
-def _merged(tables: Sequence[pa.Table], times: Sequence[Int64s]) -> tuple[pa.Table, Int64s]:
+def _as_one(runs: Sequence[Run]) -> Run:
     """Several runs of one stream, the older ones first, as one."""
-    time_us = np.concatenate(times)
-    table = pa.concat_tables(tables).unify_dictionaries()
+    if len(runs) == 1:
+        return runs[0]
+    time_us = np.concatenate([run.time_us for run in runs])
+    table = pa.concat_tables([run.table for run in runs]).unify_dictionaries()
     order = np.argsort(time_us, kind="stable")
-    return table.take(order), time_us[order]
+    return Run(table.take(order), time_us[order], len(order))

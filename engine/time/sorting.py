@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from cep.engine.batch import Int64s
 from cep.engine.columns_data import pc
-from cep.engine.kernels.event_time import sort_digit
+from cep.engine.kernels import event_time as kernels
 
 ROWS_MIN = 2_048  # fewer are sorted by comparing, as are times that differ in more bits
 BITS_MAX = 44
@@ -32,7 +32,7 @@ def sorted_rows(time_us: Int64s, rows: Int64s) -> Int64s:
     counts = np.empty(1 << DIGIT_BITS, np.int64)
     before, after = rows, np.empty_like(rows)
     for shift in range(0, bits, DIGIT_BITS):
-        sort_digit(time_us, low, shift, before, after, counts)
+        kernels.sort_digit(time_us, low, shift, before, after, counts)
         before, after = after, (np.empty_like(rows) if before is rows else before)
     return before
 
@@ -66,5 +66,11 @@ def _ranks(column: Any, rows: Int64s) -> Int64s:
         values = values.cast(pa.int8())
     if pa.types.is_null(values.type):
         return np.zeros(len(rows), np.int64)
-    ranks = pc.rank(values, tiebreaker="dense")
-    return np.asarray(ranks.to_numpy(zero_copy_only=False), np.int64)
+    coded = values.dictionary_encode()
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.combine_chunks()
+    order = pc.array_sort_indices(coded.dictionary).to_numpy()
+    ranks = np.empty(len(order) + 1, np.int64)
+    ranks[order] = np.arange(len(order))
+    ranks[-1] = len(order)
+    return ranks[pc.fill_null(coded.indices, len(order)).to_numpy(zero_copy_only=False)]

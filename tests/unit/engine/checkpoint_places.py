@@ -49,7 +49,7 @@ class Spot:
 
     def spoil(self, number: int) -> None:
         """Flip one bit in the middle of that checkpoint."""
-        name = f"checkpoint-{number:08}.cep"
+        name = f"checkpoint-{number:08}.ckpt"
         data = bytearray(self.get(name))
         data[len(data) // 2] ^= 4
         self.put(name, bytes(data))
@@ -98,7 +98,7 @@ def spot(request: pytest.FixtureRequest, tmp_path: Path) -> Spot:
 
 
 def names_of(numbers: list[int]) -> list[str]:
-    return [f"checkpoint-{number:08}.cep" for number in numbers]
+    return [f"checkpoint-{number:08}.ckpt" for number in numbers]
 
 
 def opened_path(spot: Spot, name: str) -> str:

@@ -14,7 +14,7 @@ from cep.engine.columns import ARROW_TYPES
 from cep.engine.expression import Aggregated, Binary, DataType, Expression, Field, Literal
 from cep.engine.interning import TextCodes
 from cep.engine.operators.feature import FeatureOperator, group_features
-from cep.engine.operators.match import Fed
+from cep.engine.operators.fed import Fed
 from cep.engine.plan import Feature, Over
 from tests.reference.features import Happening
 
@@ -82,6 +82,7 @@ class Driver:
     functions: Mapping[str, Any] = field(default_factory=dict)
     two_streams: bool = True
     base: int = 0
+    types: list[pa.DataType] = field(default_factory=list)
     failures: list[tuple[str, str | None, list[int]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -102,6 +103,7 @@ class Driver:
             rows, codes = self._keys_of(shard, events, prepared.rows)
             self.operator.process(shard, prepared, rows, codes)
         columns, failures = self.operator.columns(fed, prepared)
+        self.types = [array.type for _, array in columns]
         for name, array in columns:
             self.found[name] += _plain(array)
         for f in failures:
@@ -122,7 +124,7 @@ class Driver:
         rows, codes = [], []
         for row in interest.tolist():
             key = tuple(events[row].fields.get(name) for name in self.operator.key)
-            if None in key or sum(map(int, key)) % self.shards != shard:  # type: ignore[arg-type]
+            if None in key or sum(map(int, key)) % self.shards != shard:
                 continue
             rows.append(row)
             codes.append(self.codes[shard].setdefault(key, len(self.codes[shard])))

@@ -15,8 +15,8 @@ from cep.engine.binding import bind_pattern
 from cep.engine.expression import DataType
 from cep.engine.interning import TextCodes
 from cep.engine.nfa import build_nfa
-from cep.engine.plan import flow_of
 from cep.engine.pattern import Pattern, Stream, StreamField
+from cep.engine.plan import flow_of
 from cep.engine.results import MatchBatch, Output
 from cep.engine.runtime import Runtime
 from cep.engine.tables import Tables, build_tables

@@ -58,7 +58,7 @@ def test_the_newest_checkpoint_comes_back_whole(spot: Spot) -> None:
         restored = store.latest()
         assert restored is not None
         assert restored.info == second
-        assert restored.info.size_bytes == len(spot.get("checkpoint-00000002.cep"))
+        assert restored.info.size_bytes == len(spot.get("checkpoint-00000002.ckpt"))
         assert restored.damaged == ()
         assert_same(restored.snapshot, arrow_tree())
         assert_same(store.read(1).snapshot, small_tree())
@@ -73,9 +73,9 @@ def test_numbers_go_on_where_the_last_job_stopped(spot: Spot) -> None:
 
 def test_what_belongs_to_others_is_neither_read_nor_deleted(spot: Spot) -> None:
     others = [
-        "checkpoint-1.cep",
-        "checkpoint-00000007.cep.bak",
-        "checkpoint-000000009.cep",
+        "checkpoint-1.ckpt",
+        "checkpoint-00000007.ckpt.bak",
+        "checkpoint-000000009.ckpt",
         "x.csv",
     ]
     with spot.store(keep=1) as store:
@@ -90,7 +90,7 @@ def test_what_belongs_to_others_is_neither_read_nor_deleted(spot: Spot) -> None:
 def test_numbers_of_nine_digits_come_after_those_of_eight(spot: Spot) -> None:
     with spot.store() as store:
         store.write(state(1))
-        spot.put("checkpoint-99999999.cep", spot.get("checkpoint-00000001.cep"))
+        spot.put("checkpoint-99999999.ckpt", spot.get("checkpoint-00000001.ckpt"))
     with spot.store() as store:
         assert store.write(state(2)).number == 100_000_000
         assert value_of(store) == 2
@@ -104,7 +104,7 @@ def test_the_one_before_is_used_where_the_newest_is_damaged_and_that_is_said(spo
         for value in (1, 2, 3):
             store.write(state(value))
     spot.spoil(3)
-    spot.put("checkpoint-00000002.cep", spot.get("checkpoint-00000002.cep")[:100])
+    spot.put("checkpoint-00000002.ckpt", spot.get("checkpoint-00000002.ckpt")[:100])
     with spot.store() as store:
         with pytest.warns(CheckpointWarning) as caught:
             restored = store.latest()
@@ -124,19 +124,19 @@ def test_it_is_an_error_that_names_all_files_if_all_are_damaged(spot: Spot) -> N
         store.write(state(1))
         store.write(state(2))
         spot.spoil(1)
-        spot.put("checkpoint-00000002.cep", b"")
+        spot.put("checkpoint-00000002.ckpt", b"")
         with pytest.raises(CheckpointError, match="all 2 checkpoints are damaged") as caught:
             store.latest()
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
-    assert "checkpoint-00000002.cep: not a checkpoint: 0 bytes" in lines[1]
-    assert "checkpoint-00000001.cep: array" in lines[2]
+    assert "checkpoint-00000002.ckpt: not a checkpoint: 0 bytes" in lines[1]
+    assert "checkpoint-00000001.ckpt: array" in lines[2]
 
 
 def test_a_checkpoint_of_a_later_version_is_an_error_not_a_reason_to_go_back(spot: Spot) -> None:
     with spot.store() as store:
         store.write(state(1))
-        spot.put("checkpoint-00000002.cep", forged({}, version=2))
+        spot.put("checkpoint-00000002.ckpt", forged({}, version=2))
         with pytest.raises(CheckpointError, match="format version 2"):
             store.latest()
 
@@ -216,20 +216,20 @@ def test_savepoints_stay_and_are_read_by_name_and_path(spot: Spot) -> None:
         for value in (1, 2, 3):
             store.write(state(value))
         assert value_of(store) == 3
-        assert spot.names() == [*names_of([3]), "savepoint-before-2.0.cep"]
-        for which in ("before-2.0", "savepoint-before-2.0.cep", info.path):
+        assert spot.names() == [*names_of([3]), "savepoint-before-2.0.ckpt"]
+        for which in ("before-2.0", "savepoint-before-2.0.ckpt", info.path):
             restored = store.read(which)
             assert restored.info == info
             assert_same(restored.snapshot, state(7))
-        assert store.read("checkpoint-00000003.cep").snapshot["value"] == 3
-    path = opened_path(spot, "savepoint-before-2.0.cep")
+        assert store.read("checkpoint-00000003.ckpt").snapshot["value"] == 3
+    path = opened_path(spot, "savepoint-before-2.0.ckpt")
     assert_same(read_checkpoint(path, spot.options).snapshot, state(7))
 
 
 def test_a_savepoint_is_never_written_over(spot: Spot) -> None:
     with spot.store() as store:
         store.write_savepoint("a", state(1))
-        with pytest.raises(CheckpointError, match=r"savepoint-a\.cep: exists already"):
+        with pytest.raises(CheckpointError, match=r"savepoint-a\.ckpt: exists already"):
             store.write_savepoint("a", state(2))
         assert_same(store.read("a").snapshot, state(1))
 
@@ -243,7 +243,7 @@ def test_a_savepoint_has_a_plain_name(tmp_path: Path, name: str) -> None:
 def test_what_is_not_there_is_named(spot: Spot) -> None:
     with spot.store() as store:
         for which in (5, "nope"):
-            with pytest.raises(CheckpointError, match=r"-(00000005|nope)\.cep: cannot be read: "):
+            with pytest.raises(CheckpointError, match=r"-(00000005|nope)\.ckpt: cannot be read: "):
                 store.read(which)
 
 
@@ -265,7 +265,7 @@ def test_a_writer_that_was_overtaken_is_refused_though_its_number_is_free_again(
     with spot.store(keep=1) as one, spot.store(keep=1) as other:
         for value in (1, 2, 3):
             other.write(state(value))
-        with pytest.raises(CheckpointError, match=r"checkpoint-00000003\.cep: another job writes"):
+        with pytest.raises(CheckpointError, match=r"checkpoint-00000003\.ckpt: another job writes"):
             one.write(state(9))
         assert spot.names() == names_of([3])
 
@@ -352,7 +352,7 @@ def test_a_directory_that_is_only_read_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be opened: No such file or directory"):
         CheckpointStore(tmp_path / "missing", read_only=True)
     with pytest.raises(CheckpointError, match="cannot be opened: No such file or directory"):
-        read_checkpoint(tmp_path / "missing" / "checkpoint-00000001.cep")
+        read_checkpoint(tmp_path / "missing" / "checkpoint-00000001.ckpt")
 
 
 # -- directories -----------------------------------------------------------------------------------
@@ -362,7 +362,7 @@ def test_what_a_killed_process_left_half_written_is_deleted_and_nothing_else(
     tmp_path: Path,
 ) -> None:
     theirs = ["data.partial", "checkpoint.partial", "checkpoint-1.csv.partial"]
-    ours = ["checkpoint-00000004.cep.partial", "savepoint-a.b.cep.partial"]
+    ours = ["checkpoint-00000004.ckpt.partial", "savepoint-a.b.ckpt.partial"]
     for name in theirs + ours:
         (tmp_path / name).write_bytes(b"half")
     CheckpointStore(tmp_path, read_only=True)
@@ -374,7 +374,7 @@ def test_what_a_killed_process_left_half_written_is_deleted_and_nothing_else(
 def test_directories_are_made_and_may_be_given_as_urls(tmp_path: Path) -> None:
     with CheckpointStore(f"file://{tmp_path}/new%20one/below") as store:
         store.write(state(1))
-    assert (tmp_path / "new one" / "below" / "checkpoint-00000001.cep").exists()
+    assert (tmp_path / "new one" / "below" / "checkpoint-00000001.ckpt").exists()
 
 
 def test_nothing_is_left_of_a_write_that_fails(
@@ -387,7 +387,7 @@ def test_nothing_is_left_of_a_write_that_fails(
         store.write(state(1))
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full)
-            with pytest.raises(CheckpointError, match=r"2\.cep: cannot be written: No space left"):
+            with pytest.raises(CheckpointError, match=r"2\.ckpt: cannot be written: No space left"):
                 store.write(state(2))
         assert Spot(str(tmp_path)).names() == names_of([1])
         assert store.write(state(3)).number == 3
@@ -413,8 +413,8 @@ def test_a_file_is_synced_before_it_gets_its_name_and_the_directory_after(
         monkeypatch.setattr(os, "rename", watched_rename)
         store.write(state(1))
     assert done == [
-        "fsync checkpoint-00000001.cep.partial",
-        "rename to checkpoint-00000001.cep",
+        "fsync checkpoint-00000001.ckpt.partial",
+        "rename to checkpoint-00000001.ckpt",
         "fsync here",
     ]
 
@@ -423,7 +423,7 @@ def test_a_file_that_the_disk_cannot_read_is_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def decode_if_readable(source: Readable, size: int, name: str) -> Decoded:
-        if name.endswith("2.cep"):
+        if name.endswith("2.ckpt"):
             raise OSError(errno.EIO, "Input/output error")
         return decode(source, size, name)
 
@@ -447,7 +447,7 @@ def test_a_file_that_may_not_be_read_is_no_reason_to_go_back(
         store.write(state(1))
         store.write(state(2))
         monkeypatch.setattr("cep.engine.checkpoint.store.decode", refuse)
-        with pytest.raises(CheckpointError, match=r"2\.cep: cannot be read: Permission denied"):
+        with pytest.raises(CheckpointError, match=r"2\.ckpt: cannot be read: Permission denied"):
             store.latest()
 
 
@@ -462,7 +462,7 @@ def test_an_old_file_that_cannot_be_deleted_is_a_warning(
         with monkeypatch.context() as patch:
             patch.setattr(os, "unlink", refuse)
             with pytest.warns(
-                CheckpointWarning, match=r"an old checkpoint stays: .*1\.cep: cannot"
+                CheckpointWarning, match=r"an old checkpoint stays: .*1\.ckpt: cannot"
             ):
                 store.write(state(2))
         store.write(state(3))

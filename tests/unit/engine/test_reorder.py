@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cep.engine.batch import EventBatch, Int64s
-from cep.engine.time.reorder import ReorderBuffer
+from cep.engine.time.reorder import ReorderBuffer, Sizes
 from cep.engine.time.sorting import break_ties, sorted_rows
 
 SCHEMA = pa.schema([("id", pa.int64()), ("kind", pa.dictionary(pa.int32(), pa.string()))])
+
+SIZES = (Sizes(), Sizes(1, 1, 1), Sizes(2, 0, 0), Sizes(5, 4, 2), Sizes(1 << 20, 3, 1))
 
 Row = tuple[int, int, int]  # stream, time, id
 
@@ -36,8 +38,8 @@ def rows_of(batch: EventBatch) -> list[Row]:
     return list(zip(streams.tolist(), batch.time_us.tolist(), ids, strict=True))
 
 
-def buffer_of(streams: int, rows_max: int = 1 << 20) -> ReorderBuffer:
-    return ReorderBuffer([None] * streams, SCHEMA, rows_max)
+def buffer_of(streams: int, sizes: Sizes | None = None) -> ReorderBuffer:
+    return ReorderBuffer([None] * streams, SCHEMA, sizes)
 
 
 def address_of(table: pa.Table) -> int:
@@ -85,11 +87,11 @@ def test_nothing_to_release_is_a_batch_without_rows() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.data(), st.integers(1, 3), st.sampled_from((1, 2, 5, 1 << 20)))
+@given(st.data(), st.integers(1, 3), st.sampled_from(SIZES))
 def test_any_runs_and_any_watermarks_give_the_sorted_events(
-    data: st.DataObject, streams: int, rows_max: int
+    data: st.DataObject, streams: int, sizes: Sizes
 ) -> None:
-    buffer = buffer_of(streams, rows_max)
+    buffer = buffer_of(streams, sizes)
     added: list[Row] = []
     out: list[Row] = []
     watermark = 0
@@ -101,7 +103,7 @@ def test_any_runs_and_any_watermarks_give_the_sorted_events(
         watermark += data.draw(st.integers(0, 8))
         out += rows_of(buffer.release(watermark))
         if data.draw(st.booleans()):
-            again = buffer_of(streams, rows_max)
+            again = buffer_of(streams, sizes)
             again.restore(buffer.snapshot())
             buffer = again
     assert len(buffer) == len(added) - len(out)
@@ -124,6 +126,15 @@ def test_many_single_events_share_a_few_runs() -> None:
         add(buffer, 0, [(i * 7) % 300], i)
     assert len(buffer.snapshot()["runs"][0]) < 12
     assert buffer.release(300).time_us.tolist() == list(range(300))
+
+
+def test_events_far_ahead_of_the_others_do_not_leave_a_run_each() -> None:
+    buffer = buffer_of(1, Sizes(small=8, runs=20))
+    for i in range(300):
+        add(buffer, 0, [*range(10 * i, 10 * i + 9), 10_000 - i], 10 * i)
+        assert len(buffer.release(10 * i + 8)) == 9
+    assert len(buffer.snapshot()["runs"][0]) <= 76
+    assert buffer.release(10_000).time_us.tolist() == list(range(9_701, 10_001))
 
 
 # -- tie-breakers ----------------------------------------------------------------------------------
