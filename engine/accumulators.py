@@ -213,7 +213,9 @@ class _Values:
     def _deviation(self) -> Column:
         """Of a sample: from sums of 106 bits, so that little is lost where the mean is large."""
         counts = self._word(layout.MOMENTS)
-        total, squares = ((self._real(layout.MOMENTS, i), self._real(layout.MOMENTS, i + 1)) for i in (1, 3))
+        total, squares = (
+            (self._real(layout.MOMENTS, i), self._real(layout.MOMENTS, i + 1)) for i in (1, 3)
+        )
         deviations = squared_deviations(counts, total, squares)
         variance = deviations / np.maximum(counts - 1, 1)
         return Column(DataType.FLOAT, np.sqrt(variance), counts > 1)

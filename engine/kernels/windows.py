@@ -473,7 +473,9 @@ def take_in(lanes: Lanes, entries: Entries, fired: Fired, entry: int, other: int
     table[entry, EVENTS] += table[other, EVENTS]
     table[entry, DIRTY] |= table[other, DIRTY]
     entries.links[entry, PENDING] |= entries.links[other, PENDING]
-    entries.links[entry, FIRINGS] = max(entries.links[entry, FIRINGS], entries.links[other, FIRINGS])
+    entries.links[entry, FIRINGS] = max(
+        entries.links[entry, FIRINGS], entries.links[other, FIRINGS]
+    )
     if fired.merged.shape[0] > 0:
         fired.merged[counters[MERGED], 0] = entry
         fired.merged[counters[MERGED], 1] = other

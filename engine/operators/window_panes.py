@@ -15,7 +15,7 @@ from cep.engine.kernels import windows_layout as layout
 from cep.engine.kernels.layout import word
 from cep.engine.operators.window_grid import BEYOND, WindowGrid
 from cep.engine.operators.window_shard import BEHIND_EVENTS, ShardSettings, WindowShard
-from cep.engine.operators.window_store import FiredPart, Inputs
+from cep.engine.operators.window_store import NO_ROWS, FiredPart, Inputs
 from cep.engine.snapshot import Parts, Snapshot
 
 
