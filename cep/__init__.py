@@ -6,16 +6,38 @@
 rise
 """
 
+from typing import TYPE_CHECKING, Any
+
 from cep.engine.errors import CepError, DataError, RuleError
 from cep.engine.pattern import Pattern, Stream
 from cep.rules import Rules, RuleWarning, compile, load  # noqa: A004 - `re.compile` does it as well
 
+if TYPE_CHECKING:
+    from cep.detector import Detector
+    from cep.engine.io.callable_sink import CallableSink
+    from cep.engine.io.file_sink import FileSink
+    from cep.engine.io.replay.files import FileSource
+    from cep.engine.io.replay.iterables import IterableSource
+    from cep.engine.limits import Limit
+    from cep.job import Job
+    from cep.job_options import JobError
+    from cep.result import Result
+
 __version__ = "0.1.0"
 
 __all__ = [
+    "CallableSink",
     "CepError",
     "DataError",
+    "Detector",
+    "FileSink",
+    "FileSource",
+    "IterableSource",
+    "Job",
+    "JobError",
+    "Limit",
     "Pattern",
+    "Result",
     "RuleError",
     "RuleWarning",
     "Rules",
@@ -24,3 +46,24 @@ __all__ = [
     "compile",
     "load",
 ]
+
+# What runs events needs the compiled kernels, for which `cep check` and `cep --help` do not wait.
+_LATER = {
+    "CallableSink": "cep.engine.io.callable_sink",
+    "Detector": "cep.detector",
+    "FileSink": "cep.engine.io.file_sink",
+    "FileSource": "cep.engine.io.replay.files",
+    "IterableSource": "cep.engine.io.replay.iterables",
+    "Job": "cep.job",
+    "JobError": "cep.job_options",
+    "Limit": "cep.engine.limits",
+    "Result": "cep.result",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'cep' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LATER[name]), name)

@@ -22,6 +22,7 @@ except ImportError as error:  # the extra is missing: say so instead of a traceb
 
 from cep.engine.errors import CepError, render_problem
 from cep.engine.io.text_files import read_text
+from cep.job_guarantee import Guarantee
 from cep.rules import Rules, check
 
 app = typer.Typer(
@@ -62,6 +63,18 @@ ErrorsFile = Annotated[
 FormatOption = Annotated[
     Format | None, typer.Option("--format", "-f", help="Else the ending of --output, or a table.")
 ]
+Follow = Annotated[
+    bool, typer.Option("--follow", help="Never end: read on as files grow and new ones appear.")
+]
+CheckpointDir = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Keep state there, and go on from it.")
+]
+Every = Annotated[
+    str, typer.Option(metavar="TIME", help='Between two checkpoints: "10 seconds", "5000 rows".')
+]
+GuaranteeOption = Annotated[
+    Guarantee | None, typer.Option(help="Of a job; else the strongest that holds.")
+]
 Limit = Annotated[int, typer.Option(min=0, help="How many matches the table shows.")]
 
 
@@ -74,12 +87,27 @@ def run(
     errors: ErrorsFile = None,
     format_: FormatOption = None,
     limit: Limit = 20,
+    follow: Follow = False,
+    checkpoint_dir: CheckpointDir = None,
+    every: Every = "10 seconds",
+    guarantee: GuaranteeOption = None,
 ) -> None:
-    """Run rules on data: a summary and the first matches, or all matches into a file."""
+    """Run rules on data: a summary and the first matches, or all matches into a file.
+
+    With --follow or --checkpoint-dir it is a job, which can be stopped (also by SIGKILL) and run
+    again to go on where it was; --output, --timeouts and --errors are then directories.
+    """
     from cep.display import Tally, progress_bar, show_matches, show_summary
 
     compiled = read_rules(rules)
     data = data_of(inputs)
+    if follow or checkpoint_dir is not None:
+        from cep.cli_job import JobOptions, run_job
+
+        tables = {"matches": output, "timeouts": timeouts, "errors": errors}
+        options = JobOptions(follow, checkpoint_dir, every, guarantee, tables, format_)
+        run_job(compiled, data, options)
+        return
     sinks = _sinks({"matches": output, "timeouts": timeouts, "errors": errors}, format_)
     is_on_stdout = "matches" in sinks and output is None
     tally = Tally(0 if is_on_stdout else limit)

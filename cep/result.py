@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, overload
 
@@ -12,10 +12,20 @@ import pyarrow as pa
 
 from cep.engine.batch import Int64s
 from cep.engine.results import ErrorBatch, MatchBatch, Output
-from cep.result_columns import EventPool, Layout, PatternMatches, take
+from cep.result_columns import EventPool, Events, Layout, PatternMatches, take
 from cep.result_errors import ErrorRow, ErrorTable
+from cep.result_tables import LateTable, RowTables
 
-__all__ = ["ErrorRow", "ErrorTable", "Match", "MatchTable", "Result", "Summary"]
+__all__ = [
+    "ErrorRow",
+    "ErrorTable",
+    "LateTable",
+    "Match",
+    "MatchTable",
+    "Result",
+    "RowTables",
+    "Summary",
+]
 
 
 class Match:
@@ -101,8 +111,18 @@ class MatchTable:
             by_pattern.setdefault(self._layout.number[batch.pattern.name], []).append(batch)
         if not by_pattern:
             return []
-        pool, parts = EventPool(self._batches), sorted(by_pattern.items())
-        return [PatternMatches(pool.joined(batches), self._layout, pool) for _, batches in parts]
+        parts, pools = [], self._pools()
+        for _, batches in sorted(by_pattern.items()):
+            pool = pools[self._layout.events_of(batches[0].pattern.name)]
+            parts.append(PatternMatches(pool.joined(batches), self._layout, pool))
+        return parts
+
+    def _pools(self) -> dict[Events, EventPool]:
+        """One pool for all patterns that read the same events."""
+        sharing: dict[Events, list[MatchBatch]] = {}
+        for batch in self._batches:
+            sharing.setdefault(self._layout.events_of(batch.pattern.name), []).append(batch)
+        return {read: EventPool(found, self._layout.added) for read, found in sharing.items()}
 
     @cached_property
     def _order(self) -> Int64s | None:
@@ -267,15 +287,21 @@ class Summary:
     timeouts: int
     errors: int
     notes: tuple[str, ...] = ()
+    rows: Mapping[str, int] = field(default_factory=dict)
+    late: int = 0
 
     def __str__(self) -> str:
         rate = f", {self.events / self.seconds:,.0f} events/s" if self.seconds > 0 else ""
         lines = [f"{counted(self.events, 'event')} in {self.seconds:.2f} s{rate}"]
-        width = max((len(name) for name in self.matches), default=0)
+        width = max((len(name) for name in (*self.matches, *self.rows)), default=0)
         for name, size in self.matches.items():
             lines.append(f"  {name:<{width}}  {counted(size, 'match', 'matches')}")
+        for name, size in self.rows.items():
+            lines.append(f"  {name:<{width}}  {counted(size, 'row')}")
         if self.timeouts:
             lines.append(f"  {counted(self.timeouts, 'timed-out run')}")
+        if self.late:
+            lines.append(f"  {counted(self.late, 'late event')}")
         if self.errors:
             lines.append(f"  {counted(self.errors, 'event')} with errors")
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
@@ -287,9 +313,11 @@ def counted(size: int, one: str, many: str = "") -> str:
 
 
 class Result:
-    """What came out of a run, or of one batch of it (`Rules.stream`).
+    """What came out of a run, or of one step of it (`Rules.stream`, `Detector.process`).
 
-    `events` counts the events read, those with errors included; `seconds` is wall-clock time.
+    `matches`, `timeouts`, `errors`; `tables`: the rows of aggregates and joins by name; `late`: the
+    events that came too late. Iterating goes over the matches. `events` counts the events read,
+    those with errors included; `seconds` is wall-clock time.
     """
 
     def __init__(
@@ -300,9 +328,13 @@ class Result:
         events: int = 0,
         seconds: float = 0.0,
         notes: Sequence[str] = (),
+        tables: RowTables | None = None,
+        late: LateTable | None = None,
     ) -> None:
         self.matches = matches
         self.timeouts = timeouts
+        self.tables = tables if tables is not None else RowTables(())
+        self.late = late if late is not None else LateTable()
         self.events = events
         self.seconds = seconds
         self._errors = tuple(errors)
@@ -321,10 +353,23 @@ class Result:
         more = [f"{counted:,} errors, of which {kept:,} are kept"] if kept < counted else []
         return [*self._notes, *more]
 
+    def __iter__(self) -> Iterator[Match]:
+        return iter(self.matches)
+
+    def __len__(self) -> int:
+        """The number of matches."""
+        return len(self.matches)
+
+    def __bool__(self) -> bool:
+        """A result is something, also without matches."""
+        return True
+
     def summary(self) -> Summary:
         counts = self.matches.counts()
         sizes = len(self.timeouts), len(self.errors)
-        return Summary(self.events, self.seconds, counts, *sizes, tuple(self.notes))
+        notes = tuple(self.notes)
+        rows, late = self.tables.counts(), len(self.late)
+        return Summary(self.events, self.seconds, counts, *sizes, notes, rows, late)
 
     def __repr__(self) -> str:
         return f"<Result: {self.summary()}>"
@@ -340,4 +385,13 @@ def make_result(
     """An engine's output as tables."""
     matches = MatchTable(layout, output.matches)
     timeouts = MatchTable(replace(layout, timeouts=True), output.timeouts)
-    return Result(matches, timeouts, output.errors, events, seconds, [*notes, *output.notes])
+    return Result(
+        matches,
+        timeouts,
+        output.errors,
+        events,
+        seconds,
+        [*notes, *output.notes],
+        RowTables(layout.nodes, output.rows),
+        LateTable(output.late),
+    )

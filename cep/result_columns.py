@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,20 +14,32 @@ from cep.engine.batch import Int64s
 from cep.engine.columns_data import pc
 from cep.engine.conform import ARROW_TYPES, plain_type
 from cep.engine.expression import DataType
+from cep.engine.hashing import Words
 from cep.engine.pattern import Output, Pattern, Stream
+from cep.engine.plan import Node
 from cep.engine.results import ErrorBatch, MatchBatch
-from cep.result_ids import Words, event_lanes, match_ids, one_array
+from cep.result_ids import event_lanes, match_ids, one_array
 
 FIXED = ("pattern", "key", "start", "end", "id")
 EVENTS_DECODED = 256  # matches whose events become Python objects at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The events that some patterns read: their columns, and those of each stream among them."""
+
+    schema: pa.Schema
+    own_fields: tuple[frozenset[str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Layout:
     """What a table of matches looks like before there are any: known once the rules are bound.
 
-    `schema` is that of the events, `own_fields` the columns of each stream in it; `timeouts` says
-    whose select list the columns come from.
+    `schema` is that of the base events, `own_fields` the columns of each stream in it, `added`
+    those that are computed and not the data's own. `derived`: the events of the patterns that read
+    what others make. `timeouts` says whose select list the columns come from. `nodes` are those
+    that make rows.
     """
 
     patterns: tuple[Pattern, ...]
@@ -35,6 +47,17 @@ class Layout:
     schema: pa.Schema
     own_fields: tuple[frozenset[str], ...] = ()
     timeouts: bool = False
+    nodes: tuple[Node, ...] = ()
+    added: frozenset[str] = frozenset()
+    derived: Mapping[str, Events] = field(default_factory=dict)
+
+    def events_of(self, pattern: str) -> Events:
+        """What the events of a pattern look like."""
+        return self.derived.get(pattern) or self._base
+
+    @cached_property
+    def _base(self) -> Events:
+        return Events(self.schema, self.own_fields)
 
     def outputs(self, pattern: Pattern) -> tuple[Output, ...]:
         return (pattern.timeout_select or ()) if self.timeouts else pattern.select
@@ -57,13 +80,12 @@ class Layout:
 
     def key_type(self, pattern: Pattern) -> pa.DataType | None:
         """The type of one pattern's key; None where it has no key."""
-        members = [(n, plain_type(self.schema.field(n).type)) for n in pattern.key if self._has(n)]
+        schema = self.events_of(pattern.name).schema
+        names = [name for name in pattern.key if name in schema.names]
+        members = [(name, plain_type(schema.field(name).type)) for name in names]
         if not members:
             return None
         return members[0][1] if len(members) == 1 else pa.struct(members)
-
-    def _has(self, name: str) -> bool:
-        return name in self.schema.names
 
     @cached_property
     def common_key_type(self) -> pa.DataType:
@@ -104,9 +126,13 @@ def value_type(output: Output) -> pa.DataType:
 
 
 class EventPool:
-    """The events of all matches of a table, each once; what is computed of them is shared."""
+    """The events of all matches of a table, each once; what is computed of them is shared.
 
-    def __init__(self, batches: Sequence[MatchBatch]) -> None:
+    `added`: columns that are no part of what makes an event the one it is.
+    """
+
+    def __init__(self, batches: Sequence[MatchBatch], added: frozenset[str] = frozenset()) -> None:
+        self._added = added
         several: dict[int, list[MatchBatch]] = {}
         for batch in batches:
             several.setdefault(id(batch.events), []).append(batch)
@@ -128,7 +154,8 @@ class EventPool:
     @cached_property
     def lanes(self) -> list[Words]:
         """What the ids of matches are made of."""
-        return event_lanes(self.table, self.time_us)
+        own = [name for name in self.table.schema.names if name not in self._added]
+        return event_lanes(self.table.select(own), self.time_us)
 
     def joined(self, batches: Sequence[MatchBatch]) -> MatchBatch:
         """Batches of one pattern as one, over the events of the pool."""
@@ -310,7 +337,8 @@ class PatternMatches:
         streams = self.batch.event_stream
         if streams is None:
             return events
-        own = [self.layout.own_fields[number] for number in streams[rows]]
+        own_fields = self.layout.events_of(self.pattern.name).own_fields
+        own = [own_fields[number] for number in streams[rows]]
         return [
             {k: v for k, v in event.items() if k in names}
             for event, names in zip(events, own, strict=True)
@@ -340,11 +368,11 @@ def take(table: pa.Table, rows: Int64s) -> pa.Table:
 
 def in_microseconds(table: pa.Table) -> pa.Table:
     """Nanoseconds cut to microseconds: Python's datetime has no more."""
-    for place, field in enumerate(table.schema):
-        if getattr(field.type, "unit", None) == "ns":
-            zone = getattr(field.type, "tz", None)
-            is_time = pa.types.is_timestamp(field.type)
+    for place, column_field in enumerate(table.schema):
+        if getattr(column_field.type, "unit", None) == "ns":
+            zone = getattr(column_field.type, "tz", None)
+            is_time = pa.types.is_timestamp(column_field.type)
             type_ = pa.timestamp("us", zone) if is_time else pa.duration("us")
             column = table.column(place).cast(type_, safe=False)
-            table = table.set_column(place, field.name, column)
+            table = table.set_column(place, column_field.name, column)
     return table

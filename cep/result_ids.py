@@ -12,7 +12,6 @@ batches shows. Not a cryptographic hash: it tells matches apart, it proves nothi
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -22,11 +21,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cep.engine.event_time import is_text
+from cep.engine.hashing import PLACE, Words, mix, seed, text_words
 from cep.engine.results import MatchBatch
 
-Words = npt.NDArray[np.uint64]
 LANES = (b"cep match id, first lane", b"cep match id, second lane")
-PLACE = np.uint64(0x9E3779B97F4A7C15)
 _HEX = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), np.uint8).reshape(256, 2)
 
 
@@ -45,19 +43,6 @@ def match_ids(batch: MatchBatch, lanes: Sequence[Words] | None = None) -> Any:
 def event_lanes(events: pa.Table, time_us: npt.NDArray[np.int64]) -> list[Words]:
     """For each lane one word per event."""
     return [event_words(events, time_us, salt) for salt in LANES]
-
-
-def seed(salt: bytes, *names: str) -> np.uint64:
-    """A fixed number for a name; the same in every process."""
-    digest = hashlib.blake2b("\0".join(names).encode(), digest_size=8, key=salt)
-    return np.uint64(int.from_bytes(digest.digest(), "little"))
-
-
-def mix(words: Words) -> Words:
-    """Spread every bit of each word over all of it (the finaliser of splitmix64)."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
 
 
 def _lane(batch: MatchBatch, events: Words, salt: bytes) -> Words:
@@ -103,9 +88,9 @@ def _value_words(array: Any, salt: bytes) -> Words:
     if pa.types.is_timestamp(type_) or pa.types.is_duration(type_) or pa.types.is_date(type_):
         return _time_words(array) + seed(salt, "time")
     if is_text(type_):
-        return _text_words(array, salt)
+        return text_words(array, seed(salt, "text"))
     text = [None if v is None else json.dumps(v, default=str) for v in array.to_pylist()]
-    return _text_words(pa.array(text, pa.string()), salt)
+    return text_words(pa.array(text, pa.string()), seed(salt, "text"))
 
 
 def one_array(column: Any) -> Any:
@@ -145,31 +130,6 @@ def _time_words(array: Any) -> Words:
         return mix(us.view(np.uint64) + rest.view(np.uint64) * PLACE)
     factor = {"s": 1_000_000, "ms": 1_000, "us": 1}[type_.unit]
     return mix((values * factor).view(np.uint64))
-
-
-def _text_words(array: Any, salt: bytes) -> Words:
-    """By bytes, eight at a time for all texts at once; the longest text decides the rounds."""
-    array = array.cast(pa.large_string())
-    size = len(array)
-    if size == 0:
-        return np.zeros(0, np.uint64)
-    _, offset_buffer, data = array.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int64)[array.offset : array.offset + size + 1]
-    raw = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
-    begin, length = offsets[:-1] - offsets[0], np.diff(offsets)
-    used = raw[offsets[0] : offsets[-1]]
-    padded = np.concatenate([used, np.zeros(8, np.uint8)])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 8)
-    words = mix(length.view(np.uint64) + seed(salt, "text"))
-    active, done = np.flatnonzero(length > 0), 0
-    while len(active):
-        left = np.minimum(length[active] - done, 8)
-        part = np.ascontiguousarray(windows[begin[active] + done]).view("<u8")[:, 0]
-        keep = (np.uint64(2**64 - 1) >> ((8 - left) * 8).astype(np.uint64)).astype(np.uint64)
-        words[active] = mix(words[active] * PLACE + (part & keep) + np.uint64(done))
-        done += 8
-        active = active[length[active] > done]
-    return words
 
 
 def _hex(words: Words) -> Any:

@@ -14,19 +14,20 @@ from cep.engine.aggregates import (
     Functions,
     functions_by_name,
 )
-from cep.engine.binding import bind_pattern
 from cep.engine.dataflow import base_streams, build_dataflow
+from cep.engine.dataflow_tables import versions_of
 from cep.engine.errors import DataError, Problem, RuleError, render_problem
 from cep.engine.expression import DataType
 from cep.engine.io.clock import now_seconds
 from cep.engine.pattern import Pattern, Stream, StreamField
-from cep.engine.plan import RuleSet
+from cep.engine.plan import Dataflow, RuleSet, Table
 from cep.engine.results import Output
 
 if TYPE_CHECKING:
     from cep.dsl import Reading
     from cep.engine.explain import Explanation
     from cep.engine.ingest import Feed
+    from cep.execution import Execution
     from cep.result import Result
 
 Progress = Callable[[int, "int | None"], None]
@@ -72,6 +73,11 @@ def load(path: str | os.PathLike[str]) -> Rules:
     return compile(read_text(os.fspath(path)), name=os.fspath(path))
 
 
+def as_rules(rules: Rules | str | Built | RuleSet | Iterable[Built]) -> Rules:
+    """Checked rules as they are, anything else compiled."""
+    return rules if isinstance(rules, Rules) else compile(rules)
+
+
 def check(
     rules: str | Built | RuleSet | Iterable[Built],
     *,
@@ -91,11 +97,10 @@ def check(
     rows = (*reading.rules.patterns, *reading.rules.aggregates, *reading.rules.joins)
     if not rows and not reading.has_errors:
         raise RuleError([Problem("the rules have no pattern", hint="add one")], text, name)
-    patterns, _ = _with_streams(reading.rules, reading.lost)
     problems = _bind_what_was_read(reading, known)
     raise_errors([*reading.problems, *problems], text, name)
     doubts = (*reading.problems, *(problem for problem in problems if problem.warning))
-    return Rules(reading.rules, patterns, doubts, text, name, known)
+    return Rules(reading.rules, doubts, text, name, known)
 
 
 def _bind_what_was_read(reading: Reading, functions: Functions) -> list[Problem]:
@@ -140,84 +145,32 @@ def _raise_errors(problems: Iterable[Problem], text: str | None, name: str) -> N
         raise RuleError(errors, text, name)
 
 
-def _with_streams(
-    rules: RuleSet, lost: frozenset[str]
-) -> tuple[tuple[Pattern, ...], list[Problem]]:
-    """Patterns without `from` read the only stream that the rules name, where there is just one."""
-    named = [stream.name for stream in rules.streams]
-    read = [name for pattern in rules.patterns for name in pattern.streams]
-    named += [name for name in read if not rules.streams or name in lost]
-    names = tuple(dict.fromkeys(named))
-    if not names:
-        return rules.patterns, []
-    problems, patterns = [], []
-    for pattern in rules.patterns:
-        if not pattern.streams and len(names) > 1:
-            message = f"pattern {pattern.name!r} does not say which stream it reads"
-            hint = f"write `from` and one or more of: {', '.join(names)}"
-            problems.append(Problem(message, pattern.span, hint))
-            patterns.append(pattern)
-        else:
-            patterns.append(pattern if pattern.streams else replace(pattern, streams=names))
-    return tuple(patterns), problems
-
-
-def _names(patterns: Iterable[Pattern]) -> list[str]:
-    """The streams that are read, in the order in which the patterns name them."""
-    return list(dict.fromkeys(name for p in patterns for name in p.streams or ("",)))
-
-
-def _open_streams(patterns: Iterable[Pattern]) -> list[Stream]:
-    """Where no stream is declared, whichever the patterns name; the data will bring the fields."""
-    return [Stream(name) for name in _names(patterns)]
-
-
-def _bind(
-    patterns: Sequence[Pattern], streams: Sequence[Stream]
-) -> tuple[tuple[Pattern, ...], list[Problem]]:
-    by_name = {stream.name: stream for stream in streams}
-    pairs = [bind_pattern(pattern, by_name) for pattern in patterns]
-    return tuple(bound for bound, _ in pairs), [p for _, problems in pairs for p in problems]
-
-
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Rules met with data: everything is bound, nothing has been read."""
+    """Rules met with bounded data: everything is bound, nothing has been read."""
 
     feed: Feed
-    patterns: tuple[Pattern, ...]
+    execution: Execution
 
     def steps(self, end_of_stream: bool, progress: Progress | None) -> Iterator[tuple[Output, int]]:
         """(what came out, rows read) per batch, and once more for the end of the stream."""
         if self.feed.is_void:
             yield Output(), 0
             return
-        runtime = _start_runtime(self.patterns, self.feed.streams)
+        runtime = self.execution.runtime
         done = 0
-        for step in self.feed.read():
-            output = runtime.process(step.batch) if len(step.batch) else Output()
-            output.errors[:0] = step.errors
-            done += step.rows
-            if progress is not None:
-                progress(done, self.feed.rows)
-            yield output, step.rows
-        if end_of_stream:
-            yield runtime.finish(), 0
-
-    def result(self, output: Output, events: int, seconds: float, notes: Sequence[str]) -> Result:
-        from cep.result import make_result
-        from cep.result_columns import Layout
-
-        feed = self.feed
-        layout = Layout(self.patterns, feed.streams, feed.schema, feed.own_fields)
-        return make_result(layout, output, events, seconds, notes)
-
-
-def _start_runtime(patterns: Sequence[Pattern], streams: Sequence[Stream]) -> Any:
-    """Imported here: compiled kernels cost time that `cep check` need not spend."""
-    from cep.engine.runtime import Runtime
-
-    return Runtime(patterns, streams)
+        try:
+            for step in self.feed.read():
+                output = runtime.process(step.batch) if len(step.batch) else Output()
+                output.errors[:0] = step.errors
+                done += step.rows
+                if progress is not None:
+                    progress(done, self.feed.rows)
+                yield output, step.rows
+            if end_of_stream:
+                yield runtime.finish(), 0
+        finally:
+            self.execution.close()
 
 
 class Rules:
@@ -230,19 +183,24 @@ class Rules:
     def __init__(
         self,
         rules: RuleSet,
-        patterns: tuple[Pattern, ...],
         warnings: tuple[Problem, ...] = (),
         text: str | None = None,
         name: str = "<rules>",
         functions: Functions = NO_FUNCTIONS,
     ) -> None:
         self._rules = rules
-        self._functions = functions
-        self._resolved = patterns
         self.warnings = warnings
         self.name = name
         self.text = str(rules) if text is None else text
+        self.functions = functions
         self._source = text
+        self._declared = base_streams(rules)
+        self._unbound = build_dataflow(rules, self._declared, functions)[0]
+
+    @property
+    def rule_set(self) -> RuleSet:
+        """Everything that the rules say, statement by statement."""
+        return self._rules
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
@@ -257,41 +215,87 @@ class Rules:
         return str(self._rules)
 
     def __repr__(self) -> str:
-        return f"<Rules: {', '.join(pattern.name for pattern in self.patterns)}>"
+        return f"<Rules: {', '.join(node.name for node in self._unbound.nodes)}>"
+
+    @property
+    def base_streams(self) -> tuple[Stream, ...]:
+        """The streams that must be given, as declared; without fields where the data say.
+
+        A table with a time is one: of its versions.
+        """
+        versions = {table.name: table for table in self._rules.tables}
+        return tuple(
+            versions_of(versions[stream.name], self._declared)
+            if stream.name in versions
+            else self._declared[stream.name]
+            for stream in self._unbound.streams
+        )
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The tables without a time that are looked up, and must be given."""
+        read = {lookup.table for lookup in self._unbound.lookups}
+        return tuple(table for table in self._rules.tables if table.name in read)
+
+    def bind(self, streams: Iterable[Stream]) -> Dataflow:
+        """The rules met with streams that have all their fields, the `base_streams` among them.
+
+        A table may be there too: its fields are then those. Raises RuleError where the rules do not
+        fit.
+        """
+        known = self._declared | {stream.name: stream for stream in streams}
+        flow, problems = build_dataflow(self._rules, known, self.functions)
+        _raise_errors(problems, self._source, self.name)
+        return flow
+
+    def unbound(self) -> Dataflow:
+        """The rules without knowing what events look like: for empty results."""
+        return self._unbound
 
     def run(
-        self, data: Any, *, end_of_stream: bool = True, progress: Progress | None = None
+        self,
+        data: Any,
+        *,
+        end_of_stream: bool = True,
+        progress: Progress | None = None,
+        workers: int = 1,
     ) -> Result:
         """All matches in the data.
 
         `data`: a pandas, polars or pyarrow table, anything with `__arrow_c_stream__`, a list of
         dicts, a path (Parquet, CSV, JSON lines; a directory or glob of them), or for several
-        streams a dict from stream name to any of these. Read in batches: memory holds a batch, the
+        streams a dict from stream name to any of these; tables that are looked up stand in it, too.
+        `workers`: threads that share the keys. Read in batches: memory holds a batch, the
         open runs and the result. `end_of_stream`: no event follows, so absences and timeouts at the
         end are decided; with False they stay open. `progress(rows_read, rows_in_all or None)` is
         called per batch. Raises RuleError where the rules do not fit the columns, DataError where
         the data cannot be read.
         """
         begun = now_seconds()
-        run = self._open(data)
+        run = self._open(data, workers)
         output, events = Output(), 0
         for part, rows in run.steps(end_of_stream, progress):
             output.extend(part)
             events += rows
-        return run.result(output, events, now_seconds() - begun, run.feed.notes)
+        return run.execution.result(output, events, now_seconds() - begun, run.feed.notes)
 
     def stream(
-        self, data: Any, *, end_of_stream: bool = True, progress: Progress | None = None
+        self,
+        data: Any,
+        *,
+        end_of_stream: bool = True,
+        progress: Progress | None = None,
+        workers: int = 1,
     ) -> Iterator[Result]:
         """`run`, as one Result per batch of input: memory does not grow with the matches."""
         begun = now_seconds()
-        run = self._open(data)
+        run = self._open(data, workers)
         said: list[str] = []
         for output, rows in run.steps(end_of_stream, progress):
             now = now_seconds()
             notes = [note for note in run.feed.notes if note not in said]
             said += notes
-            yield run.result(output, rows, now - begun, notes)
+            yield run.execution.result(output, rows, now - begun, notes)
             begun = now_seconds()
 
     def explain(self, data: Any = None) -> Explanation:
@@ -301,24 +305,30 @@ class Rules:
         """
         from cep.engine.explain import explain
 
-        if data is not None:
-            run = self._open(data)
-            return explain(run.patterns, run.feed.streams)
-        streams = tuple(self._stream(name) for name in _names(self._resolved))
-        return explain(_bind(self._resolved, streams)[0], streams)
+        flow = self._unbound if data is None else self._open(data).execution.flow
+        return explain([n.plan for n in flow.nodes if isinstance(n.plan, Pattern)], flow.streams)
 
-    def _open(self, data: Any) -> _Run:
+    def _open(self, data: Any, workers: int = 1) -> _Run:
         from cep.engine.ingest import open_feed
+        from cep.execution import Execution
 
-        names = _names(self._resolved)
-        feed = open_feed(self._by_stream(data, names), [self._stream(name) for name in names])
-        patterns, problems = _bind(self._resolved, feed.streams)
-        if not feed.is_void:
-            _raise_errors(problems, self._source, self.name)
-        return _Run(feed, patterns)
+        streams = self.base_streams
+        given, tables = self._apart(data)
+        feed = open_feed(self._by_stream(given, [stream.name for stream in streams]), streams)
+        if feed.is_void:
+            return _Run(feed, Execution.of_nothing(self))
+        execution = Execution.start(
+            self, feed.streams, feed.schema, feed.own_fields, tables=tables, workers=workers
+        )
+        return _Run(feed, execution)
 
-    def _stream(self, name: str) -> Stream:
-        return next((s for s in self.streams if s.name == name), Stream(name))
+    def _apart(self, data: Any) -> tuple[Any, dict[str, Any]]:
+        """(what is given for streams, what is given for tables)."""
+        names = {table.name for table in self.tables}
+        if not names or not isinstance(data, Mapping):
+            return data, {}
+        tables = {name: given for name, given in data.items() if name in names}
+        return {name: given for name, given in data.items() if name not in names}, tables
 
     def _by_stream(self, data: Any, names: Sequence[str]) -> Mapping[str, Any]:
         """Stream name -> input. DataError where the two do not go together."""

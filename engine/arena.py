@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from cep.engine.arena_snapshot import fill, gather, link_free, save
 from cep.engine.batch import Bools, Int64s
-from cep.engine.kernels import chains, layout, runs
+from cep.engine.kernels import chains, deadlines, layout, runs
 from cep.engine.key_slots import KeySlots
+from cep.engine.limits import Limit, limited
+from cep.engine.snapshot import Parts, Snapshot
 from cep.engine.tables import Tables
 
 FAULTS_MAX = 4096  # faults told apart per call; more of one call are counted with the last event
@@ -19,12 +22,17 @@ FAULTS_MAX = 4096  # faults told apart per call; more of one call are counted wi
 
 @dataclass(frozen=True, slots=True)
 class Chains:
-    """Captured events of several matches: match i is [offsets[i]:offsets[i + 1]]."""
+    """Captured events of several matches: match i is [offsets[i]:offsets[i + 1]].
+
+    `sequence[offsets[i]]` is the event that began it. `cause`, shape (m,): the event whose step
+    made the match known, -1 where time alone did.
+    """
 
     offsets: Int64s
     variable: Int64s
     sequence: Int64s
     at_us: Int64s
+    cause: Int64s
 
     @classmethod
     def joined(cls, parts: Sequence[Chains]) -> Chains:
@@ -38,6 +46,7 @@ class Chains:
             np.concatenate([part.variable for part in parts]),
             np.concatenate([part.sequence for part in parts]),
             np.concatenate([part.at_us for part in parts]),
+            np.concatenate([part.cause for part in parts]),
         )
 
 
@@ -49,8 +58,9 @@ class RunArena:
     every buffer; tests make it tiny.
     """
 
-    def __init__(self, tables: Tables, capacity: int = 1024) -> None:
+    def __init__(self, tables: Tables, capacity: int = 1024, limit: Limit | None = None) -> None:
         self._tables = tables
+        self._automaton = limited(tables.automaton, limit)
         self._nodes_at_last_count = capacity
         self._slots = KeySlots()
         self._found: list[Chains] = []
@@ -65,35 +75,40 @@ class RunArena:
         done, size = 0, len(events.rows)
         while done < size:
             done = runs.process(
-                self._tables.automaton, self._tables.programs, events, done, self.arena, self.keys
+                self._automaton, self._tables.programs, events, done, self.arena, self.keys
             )
             if done < size:
-                key = int(events.rows[done, layout.EVENT_KEY])
+                key = int(self.arena.counters[layout.BLOCKED])
                 self._free_nodes(key, int(events.rows[done, layout.EVENT_TIME_US]))
-                self._make_room(key)
+                self._make_room(key, self._made(key))
 
     def expire(self, now_us: int, closing_us: int = -1) -> None:
         """Let event time reach now_us for every key. `closing_us` >= 0: for the last time."""
-        if self._runs_held == 0 and self._waiting_held == 0:
+        if self.open_runs == 0 and self.held_back == 0:
             return
         done, size = 0, self._slots.count
         keys = self.keys[:size]
         while done < size:
-            done = runs.expire(self._tables.automaton, self.arena, keys, done, now_us, closing_us)
+            done = deadlines.expire(self._automaton, self.arena, keys, done, now_us, closing_us)
             if done < size:
-                self._make_room(done)
+                self._make_room(done, 0)
 
     def advance_to(self, now_us: int) -> None:
-        """`expire` where that can show: other runs may as well end when memory is needed."""
-        if self._tells_time or self._waiting_held:
-            self.expire(now_us)
+        """`expire` for the keys where that can show: other runs end when memory is needed.
 
-    @cached_property
-    def _tells_time(self) -> bool:
-        """Whether a deadline alone makes a match or a timed-out run."""
-        automaton = self._tables.automaton
-        pending = automaton.states[:, layout.STATE_PENDING]
-        return bool(automaton.settings[layout.KEEP_TIMEOUTS]) or bool(pending.any())
+        O(log keys) per key that is due, O(1) where none is.
+        """
+        while self.next_due_us <= now_us:
+            blocked = deadlines.wake(self._automaton, self.arena, self.keys, now_us)
+            if blocked >= 0:
+                self._make_room(blocked, 0)
+
+    @property
+    def next_due_us(self) -> int:
+        """No deadline before this time makes a match or a timed-out run; NEVER: there is none."""
+        if self.arena.counters[layout.TIMERS] == 0:
+            return layout.NEVER
+        return int(self.arena.timers[0, layout.TIMER_DUE_US])
 
     def take_found(self) -> Chains:
         """The matches found since the last call."""
@@ -132,7 +147,8 @@ class RunArena:
         variable = np.empty(offsets[-1], np.int64)
         sequence = np.empty(offsets[-1], np.int64)
         chains.write_chains(self.arena.nodes, nodes, offsets, variable, sequence)
-        return Chains(offsets, variable, sequence, out[:, layout.OUT_AT_US].copy())
+        at_us, cause = out[:, layout.OUT_AT_US].copy(), out[:, layout.OUT_SEQUENCE].copy()
+        return Chains(offsets, variable, sequence, at_us, cause)
 
     # ------------------------------------------------------------------ keys
 
@@ -178,15 +194,17 @@ class RunArena:
 
     def _drop_idle_keys(self) -> None:
         kept = np.flatnonzero(self._has_state())
-        held = self.keys[kept]
+        held, before = self.keys[kept], self._slots.count
         self._slots.keep(kept)
-        self.keys = _empty_keys(len(self.keys))
         self.keys[: len(kept)] = held
+        _empty(self.keys[len(kept) : before])
+        if self.arena.counters[layout.TIMERS] > 0:
+            self._schedule_all()
 
     @property
     def held_back(self) -> int:
         """Completed matches that wait for runs that began earlier."""
-        return int(self.keys[:, layout.KEY_WAITINGS].sum())
+        return len(self.arena.waiting) - int(self.arena.counters[layout.FREE_WAITINGS])
 
     # ------------------------------------------------------------------ captures
 
@@ -198,15 +216,23 @@ class RunArena:
     @property
     def open_runs(self) -> int:
         """Runs that have taken an event and are not yet decided, or not yet known to be."""
-        return int(self.keys[:, layout.KEY_RUNS].sum())
-
-    @property
-    def _runs_held(self) -> int:
         return len(self.arena.runs) - 1 - int(self.arena.counters[layout.FREE_RUNS])
 
     @property
-    def _waiting_held(self) -> int:
-        return len(self.arena.waiting) - int(self.arena.counters[layout.FREE_WAITINGS])
+    def refused(self) -> int:
+        """Runs that a limit did not let come into being, since the arena is there."""
+        return int(self.arena.counters[layout.RUNS_REFUSED])
+
+    @property
+    def bytes_held(self) -> int:
+        """The size of all buffers, used or spare."""
+        tables = [value for value in self.arena if isinstance(value, np.ndarray)]
+        return sum(table.nbytes for table in tables) + self.keys.nbytes
+
+    @property
+    def dropped(self) -> int:
+        """Runs that made way for younger ones, since the arena is there."""
+        return int(self.arena.counters[layout.RUNS_DROPPED])
 
     def sequences_from(self, sequence: int) -> Int64s:
         """The events from this one on that runs hold, or held until lately, in any order."""
@@ -251,6 +277,67 @@ class RunArena:
         nodes[:size, layout.NODE_SIBLING] = -1
         self.arena.counters[layout.START_CHILD] = -1
 
+    # ------------------------------------------------------------------ texts in registers
+
+    @cached_property
+    def text_registers(self) -> Int64s:
+        """Which registers hold codes of texts."""
+        return np.array(self._tables.machine.text_registers(), np.int64)
+
+    def used_texts(self) -> Int64s:
+        """The codes of texts that registers hold, distinct and sorted. O(captures)."""
+        return np.unique(np.concatenate([np.empty(0, np.int64), *self._held_texts()]))
+
+    def rename_texts(self, mapping: Int64s) -> None:
+        """The text with code c has code mapping[c] from now on; every one in use has one."""
+        for register, held in zip(self.text_registers, self._where_held(), strict=True):
+            column = self.arena.registers[: self.node_count, register]
+            column[held] = mapping[column[held]]
+
+    def _held_texts(self) -> Iterator[Int64s]:
+        for register, held in zip(self.text_registers, self._where_held(), strict=True):
+            yield np.unique(self.arena.registers[: self.node_count, register][held])
+
+    def _where_held(self) -> Iterator[Bools]:
+        """For each register of texts the captures in which it is not NULL."""
+        valid = self.arena.nodes[: self.node_count, layout.NODE_VALID]
+        for register in self.text_registers:
+            yield valid >> register & 1 != 0
+
+    # ------------------------------------------------------------------ snapshots
+
+    def snapshot(self) -> Snapshot:
+        """Copies of all state; matches and timed-out runs must have been taken before.
+
+        What limits have refused and dropped is not in it: the keys may go to several shards.
+        """
+        assert not any(len(part.at_us) for part in (*self._found, *self._timed_out))
+        counters = self.arena.counters
+        assert counters[layout.FOUND] == counters[layout.TIMED_OUT] == 0
+        slots = np.flatnonzero(self._has_state())
+        return save(self.arena, self.keys, slots, self._slots.codes[slots])
+
+    def restore(self, parts: Parts) -> None:
+        """Go on from these snapshots, as far as their keys belong here. The arena must be empty.
+
+        Texts in registers keep their codes: see `rename_texts`.
+        """
+        assert self._slots.count == self.node_count == 0
+        if not parts:
+            return
+        saved = gather(parts)
+        held = len(saved.nodes)
+        self._grow("nodes", 0, held)
+        self._grow("registers", 0, held)
+        self._grow("runs", layout.START_RUN + 1, len(saved.runs))
+        self._grow("waiting", 0, len(saved.waiting))
+        self._resize_keys(max(len(self.keys), len(saved.codes)))
+        self._slots.reach(int(saved.codes.max(initial=-1)) + 1)
+        self._slots.add(saved.codes)
+        fill(self.arena, self.keys, saved)
+        self._nodes_at_last_count = max(held, 1024)
+        self._schedule_all()
+
     # ------------------------------------------------------------------ growth
 
     def _free_nodes(self, key: int, now_us: int) -> None:
@@ -271,11 +358,11 @@ class RunArena:
     def _made(self, key: int) -> int:
         """The most captures that the key's next event can make."""
         open_runs = int(self.keys[key, layout.KEY_RUNS])
-        return (open_runs + 1) * int(self._tables.automaton.settings[layout.RUNS_PER_STEP])
+        return (open_runs + 1) * int(self._automaton.settings[layout.RUNS_PER_STEP])
 
-    def _make_room(self, key: int) -> None:
-        """Grow whatever the next event of this key might overflow (see runs.has_room)."""
-        open_runs, made = int(self.keys[key, layout.KEY_RUNS]), self._made(key)
+    def _make_room(self, key: int, made: int) -> None:
+        """Grow whatever the key might overflow with so many new runs (see lists.has_room)."""
+        open_runs = int(self.keys[key, layout.KEY_RUNS])
         done = made + 2 * open_runs + int(self.keys[key, layout.KEY_WAITINGS])
         counters = self.arena.counters
         self._grow("nodes", self.node_count, made)
@@ -284,10 +371,26 @@ class RunArena:
         self._grow("timed_out", int(counters[layout.TIMED_OUT]), open_runs)
         self._grow("done", 0, done)
         self._grow("heap", 0, done)
+        self._grow_timers()
         self._grow_list("runs", layout.RUN_NEXT, layout.FREE_RUN, layout.FREE_RUNS, made)
         self._grow_list(
             "waiting", layout.WAITING_NEXT, layout.FREE_WAITING, layout.FREE_WAITINGS, done
         )
+
+    def _grow_timers(self) -> None:
+        """Make room for one timer more by dropping those that mean nothing, or else for many."""
+        size = len(self.arena.timers)
+        if self.arena.counters[layout.TIMERS] < size:
+            return
+        self._schedule_all()
+        used = int(self.arena.counters[layout.TIMERS])
+        if 2 * used > size:
+            self._grow("timers", used, size)
+
+    def _schedule_all(self) -> None:
+        """Make the timers anew, at most one per key. O(keys)."""
+        self._grow("timers", 0, self._slots.count)
+        deadlines.schedule_all(self._automaton, self.arena, self.keys[: self._slots.count])
 
     def _grow(self, name: str, used: int, more: int) -> None:
         """Make room for so many more rows, at least twice as many as there are."""
@@ -307,16 +410,22 @@ class RunArena:
         self._grow(name, size - int(counters[count]), more)
         table: Int64s = getattr(self.arena, name)
         if len(table) > size:
-            _link_free(table[:, link], size, int(counters[free]))
+            link_free(table[size:, link], size, int(counters[free]))
             counters[free] = size
             counters[count] += len(table) - size
 
 
 def _empty_keys(count: int) -> Int64s:
-    keys = np.full((count, layout.KEY_FIELDS), -1, np.int64)
-    keys[:, layout.KEY_RUNS] = 0
-    keys[:, layout.KEY_WAITINGS] = 0
+    keys = np.empty((count, layout.KEY_FIELDS), np.int64)
+    _empty(keys)
     return keys
+
+
+def _empty(keys: Int64s) -> None:
+    """Say of these keys that they have no state."""
+    keys[:] = -1
+    keys[:, [layout.KEY_RUNS, layout.KEY_WAITINGS]] = 0
+    keys[:, layout.KEY_TIMER] = layout.NEVER
 
 
 def _empty_arena(tables: Tables, capacity: int) -> layout.Arena:
@@ -330,28 +439,23 @@ def _empty_arena(tables: Tables, capacity: int) -> layout.Arena:
         registers=registers,
         registers_f=registers.view(np.float64),
         waiting=np.zeros((capacity, layout.WAITING_FIELDS), np.int64),
-        found=np.zeros((capacity, 2), np.int64),
-        timed_out=np.zeros((capacity, 2), np.int64),
+        found=np.zeros((capacity, layout.OUT_FIELDS), np.int64),
+        timed_out=np.zeros((capacity, layout.OUT_FIELDS), np.int64),
         faults=np.zeros((FAULTS_MAX, 3), np.int64),
         done=np.zeros((capacity, 2), np.int64),
         heap=np.zeros((capacity, 2), np.int64),
+        timers=np.zeros((capacity, 2), np.int64),
         slots=slots,
         slots_f=slots.view(np.float64),
     )
-    _link_free(arena.runs[:, layout.RUN_NEXT], layout.START_RUN + 1, -1)
-    _link_free(arena.waiting[:, layout.WAITING_NEXT], 0, -1)
+    link_free(arena.runs[1:, layout.RUN_NEXT], layout.START_RUN + 1, -1)
+    link_free(arena.waiting[:, layout.WAITING_NEXT], 0, -1)
     arena.runs[layout.START_RUN, layout.RUN_NODE] = -1
     arena.counters[layout.FREE_RUN] = layout.START_RUN + 1
     arena.counters[layout.FREE_RUNS] = capacity
     arena.counters[layout.START_CHILD] = -1
     arena.counters[layout.FREE_WAITINGS] = capacity
     return arena
-
-
-def _link_free(links: Int64s, begin: int, rest: int) -> None:
-    """Chain the rows from `begin` on into a free list that goes on with `rest`."""
-    links[begin:] = np.arange(begin + 1, len(links) + 1)
-    links[-1] = rest
 
 
 def _enlarged(array: Int64s, size: int) -> Int64s:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from cep.engine.batch import EventBatch, Int64s
+from cep.engine.snapshot import Snapshot, Value
 
 CHUNKS_MAX = 64
 
@@ -26,10 +29,10 @@ class EventStore:
         return sum(len(s) for s in self._sequences)
 
     def add(self, sequences: Int64s, batch: EventBatch) -> None:
-        """Take in events with rising sequences, all above those held."""
+        """Take in events with rising sequences, all above those held, without their positions."""
         if len(sequences):
             self._sequences.append(sequences)
-            self._batches.append(batch)
+            self._batches.append(replace(batch, position=None))
         if len(self._batches) > CHUNKS_MAX:
             self._merge()
 
@@ -48,6 +51,22 @@ class EventStore:
         self._batches = [take_rows(self._batches[0], rows)]
         self._sequences = [self._sequences[0][rows]]
 
+    def snapshot(self) -> Snapshot:
+        """The events held. Nothing is copied: what has been added is not changed any more."""
+        if not self._batches:
+            return {}
+        self._merge()
+        (batch,), (sequences,) = self._batches, self._sequences
+        saved: Snapshot = {"events": batch.table, "time_us": batch.time_us, "sequence": sequences}
+        return saved if batch.stream is None else saved | {"stream": batch.stream}
+
+    def restore(self, saved: Mapping[str, Value]) -> None:
+        """Hold what a snapshot holds and nothing else."""
+        self._batches, self._sequences = [], []
+        if saved:
+            batch = EventBatch(saved["events"], saved["time_us"], saved.get("stream"))
+            self.add(saved["sequence"], batch)
+
     def _merge(self) -> None:
         if len(self._batches) == 1:
             return
@@ -63,5 +82,6 @@ class EventStore:
 def take_rows(batch: EventBatch, rows: Int64s) -> EventBatch:
     """The batch's rows with these indices, copied, so that the batch itself can be let go."""
     stream = None if batch.stream is None else batch.stream[rows]
+    position = None if batch.position is None else batch.position[rows]
     indices: Any = pa.array(rows)
-    return EventBatch(batch.table.take(indices), batch.time_us[rows], stream)
+    return EventBatch(batch.table.take(indices), batch.time_us[rows], stream, position)

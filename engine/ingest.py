@@ -29,6 +29,7 @@ from cep.engine.io.readers import open_source
 from cep.engine.io.source import ROWS_PER_BATCH, Access, Chunk, Source, did_you_mean
 from cep.engine.pattern import Stream, StreamField
 from cep.engine.results import ErrorBatch
+from cep.engine.time.sorting import break_ties
 
 TIME_NAMES = ("ts", "time", "timestamp", "event_time")
 ROWS_HELD = 4 * ROWS_PER_BATCH  # an input up to this size is taken as a whole and can be sorted
@@ -78,6 +79,9 @@ def plan_stream(stream: Stream, source: Source) -> StreamPlan:
             raise DataError(_missing(name, source.schema.names, where))
         arrow = source.schema.field(name).type
         check_conformable(arrow, type_, f"{where}: field {name!r}")
+    for name in (*stream.partition, *([stream.tie_breaker] if stream.tie_breaker else [])):
+        if name not in source.schema.names:
+            raise DataError(_missing(name, source.schema.names, where))
     time = stream.time or _find_time(source.schema.names, stream, where)
     if time not in source.schema.names:
         raise DataError(_missing(time, source.schema.names, where))
@@ -239,18 +243,29 @@ class Lane:
             yield Ingested(piece, [], len(piece))
 
     def _sorted(self, batch: EventBatch, finest: Int64s) -> EventBatch:
+        """In order of time; ties by the stream's tie-breaker, else as they came."""
         if is_ascending(finest):
-            return batch
+            return self._without_ties(batch, finest, np.arange(len(batch)))
         late = int((finest < np.maximum.accumulate(finest)).sum())
         self.notes.append(
             f"{_where(self.plan.stream, self.source)}: {late:,} of {len(batch):,} events came "
             "after one with a later time; sorted by time"
         )
-        order = np.argsort(finest, kind="stable")
+        return self._without_ties(batch, finest, np.argsort(finest, kind="stable"))
+
+    def _without_ties(self, batch: EventBatch, finest: Int64s, order: Int64s) -> EventBatch:
+        """The batch in this order, with events of the same time in that of the tie-breaker."""
+        name = self.plan.stream.tie_breaker
+        if name is not None:
+            order = break_ties(finest, batch.table.column(name), order)
+        if is_ascending(order):
+            return batch
         return EventBatch(batch.table.unify_dictionaries().take(order), batch.time_us[order])
 
     def _is_ordered(self) -> bool:
-        """One pass over the time column alone."""
+        """One pass over the time column alone. With a tie-breaker a batch does not say enough."""
+        if self.plan.stream.tie_breaker is not None:
+            return False
         stream = self.plan.stream
         assert stream.time is not None, "a planned stream has a time"
         last = None

@@ -1,61 +1,22 @@
-"""Values -> dense integer codes, and back: texts, and keys of one or several fields."""
+"""Values -> dense integer codes, and back: integers, and keys of one or several fields."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cep.engine.batch import Int64s
 from cep.engine.columns import Column
+from cep.engine.columns_data import NUMPY_TYPES
 from cep.engine.expression import DataType
 from cep.engine.kernels import interning as kernels
+from cep.engine.snapshot import Snapshot
+from cep.engine.texts import TextCodes
 
-
-class TextCodes:
-    """A code for every distinct text seen; codes are never taken back."""
-
-    def __init__(self) -> None:
-        self._code: dict[str, int] = {}
-        self._texts: list[str] = []
-        self._rank: Int64s = np.empty(0, np.int64)
-
-    def __len__(self) -> int:
-        return len(self._texts)
-
-    def code(self, text: str) -> int:
-        found = self._code.setdefault(text, len(self._texts))
-        if found == len(self._texts):
-            self._texts.append(text)
-        return found
-
-    def text(self, code: int) -> str:
-        return self._texts[code]
-
-    def encode(self, values: Any) -> Int64s:
-        """Codes of a string or dictionary array, shape (n,); 0 where it is NULL."""
-        if not pa.types.is_dictionary(values.type):
-            values = values.dictionary_encode()
-        own = np.array([self.code(t or "") for t in values.dictionary.to_pylist()], np.int64)
-        indices = values.indices
-        if indices.null_count:
-            indices = pc.fill_null(indices, 0)
-        if len(own) == 0:
-            return np.zeros(len(values), np.int64)
-        codes: Int64s = own[indices.to_numpy(zero_copy_only=False)]
-        return codes
-
-    def rank(self) -> Int64s:
-        """Place of each code in the order of texts by code point; O(n log n) after new texts."""
-        if len(self._rank) != len(self._texts):
-            order = np.array(sorted(range(len(self._texts)), key=self._texts.__getitem__), np.int64)
-            self._rank = np.empty(len(order), np.int64)
-            self._rank[order] = np.arange(len(order))
-        return self._rank
+__all__ = ["IntegerCodes", "KeyCodes", "TextCodes", "saved_keys"]
 
 
 class IntegerCodes:
@@ -91,9 +52,6 @@ class IntegerCodes:
         kernels.encode(known, 0, self._slots, self._known, 0, scratch)
 
 
-KeyPart = Int64s | list[str]
-
-
 class KeyCodes:
     """A code for every distinct key, a tuple of one or more fields."""
 
@@ -115,7 +73,7 @@ class KeyCodes:
     def _integers(self, part: int, column: Column, rows: Int64s) -> Int64s:
         texts = self._texts[part]
         if texts is not None:
-            return texts.encode(column.values.take(pa.array(rows)))
+            return texts.encode(column.values, rows)
         values = column.values[rows]
         if column.type is DataType.FLOAT:
             whole: Int64s = (values + 0.0).view(np.int64)  # -0.0 is 0.0
@@ -131,19 +89,20 @@ class KeyCodes:
             codes = pairs.encode((codes << 32) | other)
         return codes
 
-    def keep(self, codes: Int64s) -> KeyCodes:
-        """New codes 0.. for these keys, in this order, and for no others."""
-        kept = KeyCodes(self._types)
-        parts = []
-        for i, texts in enumerate(self._texts):
-            values = self._values_of_part(codes, i)
-            if texts is not None:
-                renamed = kept._texts[i]
-                assert renamed is not None
-                values = np.array([renamed.code(texts.text(v)) for v in values], np.int64)
-            parts.append(values)
-        kept._combine(parts, len(codes))
-        return kept
+    # ------------------------------------------------------------------ back to values
+
+    def columns(self, codes: Int64s) -> list[Column]:
+        """The keys of these codes: for each key field a column of its values."""
+        return [self._column(part, codes) for part in range(len(self._types))]
+
+    def _column(self, part: int, codes: Int64s) -> Column:
+        kind, texts = self._types[part], self._texts[part]
+        values = self._values_of_part(codes, part)
+        if texts is not None:
+            return Column(kind, texts.texts(values))
+        if kind is DataType.FLOAT:
+            return Column(kind, values.view(np.float64))
+        return Column(kind, values.astype(NUMPY_TYPES[kind], copy=False))
 
     def _values_of_part(self, codes: Int64s, part: int) -> Int64s:
         for i in reversed(range(len(self._pairs))):
@@ -153,5 +112,42 @@ class KeyCodes:
             codes = both >> 32
         return self._parts[0].values(codes)
 
+    # ------------------------------------------------------------------ fewer keys, other shards
 
-Bools = npt.NDArray[np.bool_]
+    def keep(self, codes: Int64s) -> KeyCodes:
+        """New codes 0.. for these keys, in this order, and for no others."""
+        kept = KeyCodes(self._types)
+        kept.encode(self.columns(codes), np.arange(len(codes)))
+        return kept
+
+    def snapshot(self) -> Snapshot:
+        """The keys' values by code: what `saved_keys` reads."""
+        columns = self.columns(np.arange(len(self)))
+        fields = [
+            pa.table({"text": c.values}) if c.type is DataType.TEXT else c.values for c in columns
+        ]
+        return {"size": len(self), "fields": fields}
+
+    @classmethod
+    def restored(
+        cls, types: Sequence[DataType], parts: Sequence[tuple[Mapping[str, Any], Int64s]]
+    ) -> tuple[KeyCodes, list[Int64s]]:
+        """The keys of several snapshots together: of each those with the codes that are named.
+
+        New codes are given in that order. The second result says for each snapshot what has become
+        of its codes, -1 where they are not named: what `Parts` pairs with the snapshots of state.
+        """
+        codes, renamed = cls(types), []
+        for snapshot, wanted in parts:
+            now = np.full(snapshot["size"], -1, np.int64)
+            now[wanted] = codes.encode(saved_keys(types, snapshot), wanted)
+            renamed.append(now)
+        return codes, renamed
+
+
+def saved_keys(types: Sequence[DataType], snapshot: Mapping[str, Any]) -> list[Column]:
+    """The keys of a `KeyCodes.snapshot`: row c of the columns is the key with code c."""
+    return [
+        Column(kind, saved.column("text").combine_chunks() if kind is DataType.TEXT else saved)
+        for kind, saved in zip(types, snapshot["fields"], strict=True)
+    ]

@@ -11,6 +11,7 @@ to the fields that its streams have and puts its parts in the order in which the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -233,3 +234,9 @@ class Dataflow:
         """A base or derived stream by name."""
         made = (node.stream for node in self.nodes)
         return next(s for s in (*self.streams, *made) if s.name == name)
+
+
+def flow_of(patterns: Sequence[Pattern], streams: Sequence[Stream]) -> Dataflow:
+    """Bound patterns that read base streams only, ready to run."""
+    nodes = [Node(NodeKind.PATTERN, pattern, Stream(pattern.name), 0) for pattern in patterns]
+    return Dataflow(tuple(streams), tuple(nodes))

@@ -56,6 +56,9 @@ class Instruction:
     c: int = 0
 
 
+TEXT_KINDS = {Register.FIRST, Register.LAST, Register.MIN_TEXT, Register.MAX_TEXT}
+
+
 @dataclass(slots=True)
 class Machine:
     """What the programs of one pattern share. Bit i of a validity word is input or register i."""
@@ -76,6 +79,14 @@ class Machine:
         if spec not in self.registers:
             self.registers.append(spec)
         return self.registers.index(spec)
+
+    def text_registers(self) -> list[int]:
+        """The registers that hold codes of texts."""
+        return [
+            index
+            for index, spec in enumerate(self.registers)
+            if spec.kind in TEXT_KINDS and self.inputs[spec.input].type is DataType.TEXT
+        ]
 
 
 class NotInKernelError(Exception):

@@ -67,6 +67,37 @@ class ErrorBatch:
         return int(self.events.num_rows)
 
 
+@dataclass(frozen=True, slots=True)
+class RowBatch:
+    """Rows of one aggregate or join (or matches as rows that others read), in their order.
+
+    `update`, shape (n,): 0 where a window's row comes for the first time, 1, 2, ... where late
+    events changed it, -1 where it is an early result; None: all are 0.
+    """
+
+    name: str
+    table: pa.Table
+    time_us: Int64s
+    position: Int64s  # among what happens at the same time
+    update: Int64s | None = None
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+
+@dataclass(frozen=True, slots=True)
+class LateBatch:
+    """Events that came too late for everything, with the watermark that each of them met."""
+
+    stream: str
+    events: pa.Table
+    time_us: Int64s
+    watermark_us: Int64s
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+
 @dataclass(slots=True)
 class Output:
     """Everything that came out of one step of the engine."""
@@ -74,10 +105,14 @@ class Output:
     matches: list[MatchBatch] = field(default_factory=list)
     timeouts: list[MatchBatch] = field(default_factory=list)
     errors: list[ErrorBatch] = field(default_factory=list)
+    rows: list[RowBatch] = field(default_factory=list)
+    late: list[LateBatch] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def extend(self, other: Output) -> None:
         self.matches += other.matches
         self.timeouts += other.timeouts
         self.errors += other.errors
+        self.rows += other.rows
+        self.late += other.late
         self.notes += other.notes

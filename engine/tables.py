@@ -333,6 +333,9 @@ def _settings(flat: FlatNfa, across: int) -> layout.Int64s:
     settings[layout.HAS_WINDOWS] = any(s.state.window_us for s in flat.states)
     settings[layout.ACROSS] = across
     settings[layout.START_ANY] = _start_conditions(flat)
+    pending = any(s.state.pending for s in flat.states)
+    settings[layout.TELLS_TIME] = pending or pattern.timeout_select is not None
+    settings[[layout.RUNS_PER_KEY_MAX, layout.RUNS_MAX]] = layout.NEVER
     return settings
 
 

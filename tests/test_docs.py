@@ -55,7 +55,10 @@ def test_an_example_of_a_rule_file_compiles_without_a_warning(rules: str) -> Non
 
 
 @pytest.mark.parametrize("code", examples("python"))
-def test_an_example_in_python_runs(code: str, tmp_path: Path) -> None:
+def test_an_example_in_python_runs(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # some write files
     script = tmp_path / "example.py"
     script.write_text(code)
     runpy.run_path(str(script))

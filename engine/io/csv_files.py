@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,9 +24,7 @@ def csv_source(files: Sequence[str], label: str, declared: Mapping[str, DataType
     opened, _ = _open(files[0], dict.fromkeys(declared, pa.string()), None)
     schema = opened.schema
     opened.close()
-    for field in schema:
-        if pa.types.is_binary(field.type):
-            raise DataError(f"{files[0]}: column {field.name!r} is not UTF-8 text")
+    _check_text(files[0], schema)
     types = {field.name: field.type for field in schema}
 
     def read(columns: Sequence[str] | None) -> Iterator[Chunk]:
@@ -40,31 +39,85 @@ def _open(
 ) -> tuple[Any, list[str]]:
     """(a streaming reader, the list to which it adds the broken rows that it meets)."""
     broken: list[str] = []
-
-    def on_broken(row: Any) -> Any:
-        broken.append(f"{row.actual_columns} cells for {row.expected_columns} columns: {row.text}")
-        return "skip"
-
-    delimiter = "\t" if ".tsv" in file.lower() else ","
     try:
         stream: Any = pa.input_stream(file, compression="detect")
         reader = pcsv.open_csv(
             stream,
             read_options=pcsv.ReadOptions(block_size=BLOCK_BYTES),
-            parse_options=pcsv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=on_broken
-            ),
-            convert_options=pcsv.ConvertOptions(
-                column_types=dict(types),
-                null_values=NULLS,
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-                include_columns=None if columns is None else list(columns),
-            ),
+            parse_options=_parse_options(file, broken),
+            convert_options=_convert_options(types, columns),
         )
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _unreadable(file, error) from error
     return reader, broken
+
+
+def delimiter_of(file: str) -> str:
+    """A tab for `.tsv` files, else a comma."""
+    return "\t" if ".tsv" in file.lower() else ","
+
+
+def _parse_options(file: str, broken: list[str]) -> pcsv.ParseOptions:
+    def on_broken(row: Any) -> Any:
+        broken.append(f"{row.actual_columns} cells for {row.expected_columns} columns: {row.text}")
+        return "skip"
+
+    return pcsv.ParseOptions(
+        delimiter=delimiter_of(file), newlines_in_values=True, invalid_row_handler=on_broken
+    )
+
+
+def _convert_options(
+    types: Mapping[str, pa.DataType], columns: Sequence[str] | None = None
+) -> pcsv.ConvertOptions:
+    return pcsv.ConvertOptions(
+        column_types=dict(types),
+        null_values=NULLS,
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+        include_columns=None if columns is None else list(columns),
+    )
+
+
+def _check_text(file: str, schema: pa.Schema) -> None:
+    for field in schema:
+        if pa.types.is_binary(field.type):
+            raise DataError(f"{file}: column {field.name!r} is not UTF-8 text")
+
+
+def parse_records(
+    block: bytes,
+    header: Sequence[str],
+    schema: pa.Schema | None,
+    declared: Mapping[str, DataType],
+    file: str,
+) -> tuple[Chunk, tuple[str, ...]]:
+    """(rows of whole records, the file's header). `header` empty: it is the first record.
+
+    Columns come in the order of `schema` (that of the rows before), else in that of the file, with
+    the types that this block looks like, text where declared.
+    """
+    types: Mapping[str, pa.DataType] = dict.fromkeys(declared, pa.string())
+    if schema is not None:
+        types = {field.name: field.type for field in schema}
+    broken: list[str] = []
+    size, names = max(len(block), 1) + 1, list(header) or None
+    try:
+        table = pcsv.read_csv(
+            io.BytesIO(block),
+            pcsv.ReadOptions(use_threads=False, block_size=size, column_names=names),
+            _parse_options(file, broken),
+            _convert_options(types),
+        )
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise _unreadable(file, error) from error
+    found = table.schema.names
+    if schema is None:
+        _check_text(file, table.schema)
+    elif found != schema.names:
+        _check_header(file, found, schema.names)
+        table = table.select(schema.names)
+    return Chunk(table, _take(broken, file)), tuple(found)
 
 
 def _read_file(

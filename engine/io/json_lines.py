@@ -62,10 +62,7 @@ def _chunks(
 ) -> Iterator[Chunk]:
     line = 1
     for block in _whole_lines(stream):
-        if line == 1 and block.lstrip()[:1] == b"[":
-            message = f"{label}: holds a JSON array; write one object per line (JSON lines)"
-            raise DataError(message)
-        chunk = _parse(block, schema, declared, label, line)
+        chunk = parse_lines(block, schema, declared, label, line)
         schema = chunk.table.schema if schema is None else schema
         yield chunk
         line += block.count(b"\n")
@@ -82,6 +79,23 @@ def _whole_lines(stream: Any) -> Iterator[bytes]:
             yield data[:end]
     if rest.strip():
         yield rest
+
+
+def parse_lines(
+    block: bytes,
+    schema: pa.Schema | None,
+    declared: Mapping[str, DataType],
+    label: str,
+    line: int,
+) -> Chunk:
+    """Whole lines, the first of which is number `line` of the input. `schema`: of the rows before.
+
+    Raises DataError for what is no JSON lines at all and for fields that the rows before lacked.
+    """
+    if line == 1 and block.lstrip()[:1] == b"[":
+        message = f"{label}: holds a JSON array; write one object per line (JSON lines)"
+        raise DataError(message)
+    return _parse(block, schema, declared, label, line)
 
 
 def _parse(

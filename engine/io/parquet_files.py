@@ -21,8 +21,7 @@ def parquet_source(files: Sequence[str], label: str) -> Source:
                 rows += opened.metadata.num_rows
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(file, error) from error
-        if schema is not None and not schema.equals(found):
-            raise DataError(f"{file}: other columns than {files[0]}: {_difference(schema, found)}")
+        check_same_columns(file, found, schema, files[0])
         schema = found
     assert schema is not None, "a source has at least one file"
 
@@ -31,6 +30,43 @@ def parquet_source(files: Sequence[str], label: str) -> Source:
             yield from _read_file(file, columns)
 
     return Source(label, schema, Access.FILE, read, rows)
+
+
+def check_same_columns(file: str, found: pa.Schema, schema: pa.Schema | None, of: str) -> None:
+    """DataError where a file has other columns than `schema`, which is that of `of`."""
+    if schema is not None and not schema.equals(found):
+        raise DataError(f"{file}: other columns than {of}: {_difference(schema, found)}")
+
+
+def rows_from(file: str, first: int, schema: pa.Schema | None, rows: int) -> Iterator[pa.Table]:
+    """The rows of a file from number `first` on, `rows` at a time; row groups before are not read.
+
+    `schema`: of the files before this one, None for the first. DataError as for `parquet_source`.
+    """
+    try:
+        with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as opened:
+            found = opened.schema_arrow.remove_metadata()
+            check_same_columns(file, found, schema, "the files before it")
+            group, skipped = _group_of(opened.metadata, first)
+            groups = list(range(group, opened.num_row_groups))
+            for batch in opened.iter_batches(rows, row_groups=groups):
+                part = batch.slice(max(first - skipped, 0))
+                skipped += batch.num_rows
+                if part.num_rows:
+                    yield pa.Table.from_batches([part]).replace_schema_metadata()
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(file, error) from error
+
+
+def _group_of(metadata: pq.FileMetaData, row: int) -> tuple[int, int]:
+    """(the row group with that row, the rows before the group)."""
+    before = 0
+    for group in range(metadata.num_row_groups):
+        size = metadata.row_group(group).num_rows
+        if before + size > row:
+            return group, before
+        before += size
+    return metadata.num_row_groups, before
 
 
 def _read_file(file: str, columns: Sequence[str] | None) -> Iterator[Chunk]:

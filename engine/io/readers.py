@@ -100,12 +100,12 @@ def open_path(path: str, declared: Mapping[str, DataType]) -> Source:
     """A file, a directory of files of one format, or a glob; in the order of their names."""
     if path == "-":
         return json_stream_source(sys.stdin.buffer, declared, "stdin")
-    files = _files_at(path)
-    kinds = {_format_of(file) for file in files}
+    files = files_at(path)
+    kinds = {format_of(file) for file in files}
     if len(kinds) > 1:
         raise DataError(f"{path}: files of different formats ({', '.join(sorted(kinds))})")
     for file in files:
-        _check_content(file, next(iter(kinds)))
+        check_content(file, next(iter(kinds)))
     match kinds.pop():
         case "parquet":
             return parquet_source(files, path)
@@ -115,9 +115,10 @@ def open_path(path: str, declared: Mapping[str, DataType]) -> Source:
             return json_lines_source(files, path, declared)
 
 
-def _files_at(path: str) -> list[str]:
+def files_at(path: str) -> list[str]:
+    """The file, or those of a directory or glob in the order of their names. DataError: none."""
     if os.path.isdir(path):
-        files = sorted(str(file) for file in Path(path).iterdir() if _known(file.name))
+        files = sorted(str(file) for file in Path(path).iterdir() if is_known(file.name))
         if not files:
             raise DataError(f"{path}: no file in this directory ends in {ENDINGS}")
         return files
@@ -138,7 +139,8 @@ def _near(path: str) -> str:
     return did_you_mean(os.path.basename(path), os.listdir(folder))
 
 
-def _known(name: str) -> bool:
+def is_known(name: str) -> bool:
+    """Whether a file of a directory is input: a known ending, and neither `.` nor `_` in front."""
     return not name.startswith((".", "_")) and _ending(name) in FORMATS
 
 
@@ -147,7 +149,8 @@ def _ending(name: str) -> str:
     return os.path.splitext(stem)[1] if ending in COMPRESSED else ending
 
 
-def _format_of(path: str) -> str:
+def format_of(path: str) -> str:
+    """`parquet`, `csv` or `jsonl`, by the ending. DataError for any other."""
     kind = FORMATS.get(_ending(path))
     if kind is None:
         ending = _ending(path) or "no ending"
@@ -155,7 +158,7 @@ def _format_of(path: str) -> str:
     return kind
 
 
-def _check_content(path: str, kind: str) -> None:
+def check_content(path: str, kind: str) -> None:
     """Refuse a file that is not what its ending says, before anything tries to read it."""
     try:
         with open(path, "rb") as file:
@@ -170,4 +173,14 @@ def _check_content(path: str, kind: str) -> None:
         raise DataError(f"{path}: this is a Parquet file; rename it to end in .parquet")
 
 
-__all__ = ["Access", "Chunk", "Source", "open_path", "open_source"]
+__all__ = [
+    "Access",
+    "Chunk",
+    "Source",
+    "check_content",
+    "files_at",
+    "format_of",
+    "is_known",
+    "open_path",
+    "open_source",
+]

@@ -43,7 +43,7 @@ def open_writer(path: str, schema: pa.Schema, format_: str) -> Iterator[Writer]:
     """A writer for a new file; nothing is left behind under `path` where writing fails."""
     partial = f"{path}.partial"
     try:
-        writer = _file_writer(partial, schema, format_)
+        writer = file_writer(partial, schema, format_)
         try:
             yield writer
         finally:
@@ -56,7 +56,8 @@ def open_writer(path: str, schema: pa.Schema, format_: str) -> Iterator[Writer]:
             os.unlink(partial)
 
 
-def _file_writer(path: str, schema: pa.Schema, format_: str) -> Writer:
+def file_writer(path: str, schema: pa.Schema, format_: str) -> Writer:
+    """A writer for exactly this file, which is complete once it is closed."""
     if format_ == "parquet":
         return _ParquetWriter(path, schema)
     return TextWriter(open(path, "w", encoding="utf-8", newline=""), format_, closes=True)

@@ -61,7 +61,11 @@ WITHIN_US, UNLESS, SKIP, SKIP_VARIABLE, LONGEST, KEEP_TIMEOUTS = range(6)
 DISTINCT_RUNS, RUNS_PER_STEP, HAS_WINDOWS = 6, 7, 8
 ACROSS = 9  # all conditions that need a program
 START_ANY = 10  # conditions of which one must hold for a run to begin
-SETTINGS = 11
+TELLS_TIME = 11  # a deadline alone makes a match or a timed-out run
+LIMITED = 12  # at least one of the two bounds on open runs is set; NEVER: no bound
+RUNS_PER_KEY_MAX, RUNS_MAX = 13, 14
+DROPS_OLDEST = 15  # at RUNS_PER_KEY_MAX the oldest run makes way; else what is new is refused
+SETTINGS = 16
 
 
 class Programs(NamedTuple):
@@ -116,13 +120,17 @@ class Arena(NamedTuple):
     faults: Int64s
     done: Int64s  # matches completed by the step in hand
     heap: Int64s  # the waiting matches of the key in hand
+    timers: Int64s  # wake-up times of keys: a binary heap, earliest first
     slots: Int64s
     slots_f: Floats
 
 
 FREE_RUN, FREE_RUNS, NODES, FREE_WAITING, FREE_WAITINGS, FOUND, TIMED_OUT, FAULTS, DONE = range(9)
 START_CHILD = 9  # NODE_CHILD of the virtual run
-COUNTERS = 10
+TIMERS = 10
+RUNS_REFUSED, RUNS_DROPPED = 11, 12  # by a limit
+BLOCKED = 13  # the key that lacked room
+COUNTERS = 14
 RUN_STATE, RUN_NODE, RUN_START_US, RUN_START, RUN_PREVIOUS_US, RUN_NEXT = range(6)
 RUN_FIELDS = 6
 NODE_PARENT, NODE_VARIABLE, NODE_SEQUENCE = range(3)
@@ -131,13 +139,23 @@ NODE_COMPLETED = 5  # sequence of the event at which it became a match
 NODE_VALID = 6  # which registers are not NULL
 NODE_SEEN = 7  # sequence of the event for which the words from NODE_STATES on are kept
 NODE_STATES = 8  # states in which a run holds this node, as a bit set
+SAVED_PARENT, SAVED_VARIABLE, SAVED_SEQUENCE, SAVED_COMPLETED, SAVED_VALID = range(5)
+SAVED_FIELDS = 5  # what a snapshot holds of a node
 WAITING_NODE, WAITING_START, WAITING_NEXT = range(3)
 WAITING_FIELDS = 3
 MATCH_NODE, MATCH_START = range(2)  # done, heap
 OUT_NODE, OUT_AT_US = range(2)  # found, timed_out
+OUT_SEQUENCE = 2  # of the event whose step made it known; -1: time alone did
+OUT_FIELDS = 3
+TIMER_DUE_US, TIMER_KEY = range(2)  # timers
 FAULT_EVENT, FAULT_CONDITION, FAULT_CODE = range(3)
 SLOT_VALUE, SLOT_NULL, SLOT_FAULT = range(3)
 
-# keys (k, 5): the lists of a key's runs and of its waiting matches
+# keys (k, 6): the lists of a key's runs and of its waiting matches, and when it must be looked at
 KEY_HEAD, KEY_TAIL, KEY_RUNS, KEY_WAITING, KEY_WAITINGS = range(5)
-KEY_FIELDS = 5
+KEY_TIMER = 5  # the time of its entry in `timers`; NEVER: it has none
+KEY_FIELDS = 6
+
+# sources of a stream (s, 5): what event time knows of each
+SOURCE_LATEST_US, SOURCE_SPOKE_US, SOURCE_IDLE, SOURCE_EVENTS, SOURCE_LATE = range(5)
+SOURCE_FIELDS = 5

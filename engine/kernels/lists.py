@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from cep.engine.kernels.jit import inlined
 from cep.engine.kernels.layout import (
+    FOUND,
     FREE_RUN,
     FREE_RUNS,
+    FREE_WAITINGS,
     KEY_HEAD,
     KEY_RUNS,
     KEY_TAIL,
+    KEY_WAITINGS,
+    NODES,
     RUN_NEXT,
     RUN_STATE,
+    TIMED_OUT,
+    TIMERS,
     Arena,
     Int64s,
 )
@@ -62,3 +68,20 @@ def first_open_run(arena: Arena, keys: Int64s, key: int) -> int:
 
 # The matches of a key that wait stand in a binary heap by first event; which of two that begin at
 # the same event comes first follows from the textbook moves below, as the conformance cases show.
+
+
+@inlined
+def has_room(arena: Arena, keys: Int64s, key: int, made: int) -> bool:
+    """Whether all that this key's runs can come to fits, with so many new ones."""
+    done = made + keys[key, KEY_RUNS] + keys[key, KEY_WAITINGS]
+    counters = arena.counters
+    fits: bool = (
+        counters[FREE_RUNS] >= made
+        and arena.nodes.shape[0] - counters[NODES] >= made
+        and counters[FREE_WAITINGS] >= made + keys[key, KEY_RUNS]
+        and arena.heap.shape[0] >= done
+        and arena.found.shape[0] - counters[FOUND] >= done
+        and arena.timed_out.shape[0] - counters[TIMED_OUT] >= keys[key, KEY_RUNS]
+        and arena.timers.shape[0] > counters[TIMERS]
+    )
+    return fits

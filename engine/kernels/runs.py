@@ -16,13 +16,14 @@ index before touching it.
 from __future__ import annotations
 
 from cep.engine.kernels.capture import capture, is_new_state_of_node
+from cep.engine.kernels.deadlines import expire_key, first_deadline, reach, schedule
 from cep.engine.kernels.jit import helper, inlined, kernel
 from cep.engine.kernels.layout import (
     ACROSS,
-    CLOSING,
+    BLOCKED,
     DISTINCT_RUNS,
     DONE,
-    DROPPED,
+    DROPS_OLDEST,
     EDGE_ACTION,
     EDGE_FINALS,
     EDGE_FINALS_END,
@@ -35,28 +36,24 @@ from cep.engine.kernels.layout import (
     EVENT_SEQUENCE,
     EVENT_TIME_US,
     FINAL,
-    FOUND,
     FREE_RUNS,
-    FREE_WAITINGS,
-    HAS_WINDOWS,
-    KEEP_TIMEOUTS,
     KEY_HEAD,
     KEY_RUNS,
     KEY_TAIL,
     KEY_WAITING,
-    KEY_WAITINGS,
+    LIMITED,
     NEVER,
-    NO_EVENT,
-    NODES,
-    OUT_AT_US,
-    OUT_NODE,
     RUN_NEXT,
     RUN_NODE,
     RUN_PREVIOUS_US,
     RUN_START,
     RUN_START_US,
     RUN_STATE,
+    RUNS_DROPPED,
+    RUNS_MAX,
+    RUNS_PER_KEY_MAX,
     RUNS_PER_STEP,
+    RUNS_REFUSED,
     START_ANY,
     START_RUN,
     STATE_ACROSS,
@@ -64,115 +61,17 @@ from cep.engine.kernels.layout import (
     STATE_EDGES_END,
     STATE_KILLS,
     STATE_KILLS_END,
-    STATE_PENDING,
-    STATE_WINDOW_US,
     TAKE,
-    TIMED_OUT,
     UNLESS,
-    WITHIN_US,
     Arena,
     Automaton,
     Events,
     Int64s,
     Programs,
 )
-from cep.engine.kernels.lists import append_run, drop_first_run, free_run, new_run
+from cep.engine.kernels.lists import append_run, drop_first_run, free_run, has_room, new_run
 from cep.engine.kernels.machine import truths
 from cep.engine.kernels.waiting import complete, release
-
-
-@inlined
-def deadline(automaton: Automaton, arena: Arena, run: int) -> int:
-    """The event time at which the run dies, or, pending, becomes a match."""
-    result = NEVER
-    within_us = automaton.settings[WITHIN_US]
-    if within_us > 0:
-        result = arena.runs[run, RUN_START_US] + within_us
-    state = arena.runs[run, RUN_STATE]
-    window_us = automaton.states[max(state, DROPPED - state), STATE_WINDOW_US]
-    if window_us > 0:
-        result = min(result, arena.runs[run, RUN_PREVIOUS_US] + window_us)
-    return result
-
-
-@inlined
-def first_deadline(automaton: Automaton, arena: Arena, keys: Int64s, key: int) -> int:
-    """The earliest deadline among a key's runs. O(1) where only `within` bounds them."""
-    run = keys[key, KEY_HEAD]
-    result = NEVER
-    while run >= 0:
-        result = min(result, deadline(automaton, arena, run))
-        if not automaton.settings[HAS_WINDOWS]:
-            return result
-        run = arena.runs[run, RUN_NEXT]
-    return result
-
-
-@helper
-def time_out(arena: Arena, node: int, at_us: int, automaton: Automaton) -> None:
-    if not automaton.settings[KEEP_TIMEOUTS]:
-        return
-    at = arena.counters[TIMED_OUT]
-    before = at - 1
-    while before >= 0 and arena.timed_out[before, OUT_AT_US] == at_us:
-        if arena.timed_out[before, OUT_NODE] == node:
-            return  # another run of the same captures has said so
-        before -= 1
-    arena.timed_out[at, OUT_NODE] = node
-    arena.timed_out[at, OUT_AT_US] = at_us
-    arena.counters[TIMED_OUT] = at + 1
-
-
-@helper
-def expire_key(automaton: Automaton, arena: Arena, keys: Int64s, key: int, now_us: int) -> None:
-    """End the key's runs whose time is up by now, in the order of their deadlines."""
-    due = first_deadline(automaton, arena, keys, key)
-    while due <= now_us and due != NEVER:
-        if automaton.settings[HAS_WINDOWS]:
-            end_due_runs(automaton, arena, keys, key, due)
-        else:
-            end_first_runs(automaton, arena, keys, key, due)
-        release(automaton, arena, keys, key, due, NO_EVENT)
-        due = first_deadline(automaton, arena, keys, key)
-
-
-@helper
-def end_first_runs(automaton: Automaton, arena: Arena, keys: Int64s, key: int, due: int) -> None:
-    """Only `within` bounds the runs: the first to begin are the first to end."""
-    while keys[key, KEY_HEAD] >= 0 and deadline(automaton, arena, keys[key, KEY_HEAD]) == due:
-        end_run(automaton, arena, keys, key, keys[key, KEY_HEAD], due)
-        drop_first_run(arena, keys, key)
-
-
-@helper
-def end_due_runs(automaton: Automaton, arena: Arena, keys: Int64s, key: int, due: int) -> None:
-    run = keys[key, KEY_HEAD]
-    keys[key, KEY_HEAD] = -1
-    keys[key, KEY_TAIL] = -1
-    keys[key, KEY_RUNS] = 0
-    while run >= 0:
-        following = arena.runs[run, RUN_NEXT]
-        if deadline(automaton, arena, run) == due:
-            end_run(automaton, arena, keys, key, run, due)
-            free_run(arena, run)
-        else:
-            append_run(arena, keys, key, run)
-        run = following
-
-
-@helper
-def end_run(
-    automaton: Automaton, arena: Arena, keys: Int64s, key: int, run: int, at_us: int
-) -> None:
-    node = arena.runs[run, RUN_NODE]
-    state = arena.runs[run, RUN_STATE]
-    if automaton.states[max(state, DROPPED - state), STATE_PENDING]:
-        if state < 0:
-            return
-        complete(automaton, arena, node, arena.runs[run, RUN_START], at_us, NEVER)
-    else:
-        time_out(arena, node, at_us, automaton)
-
 
 # ---------------------------------------------------------------------- steps
 
@@ -200,6 +99,30 @@ def is_final_after(automaton: Automaton, edge: int, bits: int) -> bool:
     return False
 
 
+@helper
+def is_admitted(automaton: Automaton, arena: Arena, keys: Int64s, key: int, origin: int) -> bool:
+    """Whether one more run that goes on from `origin` is within the limits, or room is made for it.
+
+    KEY_RUNS counts the key's runs without the one in hand, of which nothing is left but what it
+    becomes.
+    """
+    settings = automaton.settings
+    open_runs = arena.runs.shape[0] - 1 - arena.counters[FREE_RUNS]
+    if origin != START_RUN:
+        open_runs -= 1
+    if keys[key, KEY_RUNS] >= settings[RUNS_PER_KEY_MAX]:
+        if not settings[DROPS_OLDEST]:
+            arena.counters[RUNS_REFUSED] += 1
+            return False
+        if keys[key, KEY_HEAD] >= 0:
+            drop_first_run(arena, keys, key)
+            arena.counters[RUNS_DROPPED] += 1
+    elif open_runs >= settings[RUNS_MAX]:
+        arena.counters[RUNS_REFUSED] += 1
+        return False
+    return True
+
+
 @inlined
 def add_run(
     automaton: Automaton,
@@ -217,6 +140,8 @@ def add_run(
     `time_us`: of the event taken last; `sequence`: of the event under test.
     """
     if automaton.settings[DISTINCT_RUNS] and not is_new_state_of_node(arena, state, node, sequence):
+        return
+    if automaton.settings[LIMITED] and not is_admitted(automaton, arena, keys, key, origin):
         return
     run = new_run(arena)
     arena.runs[run, RUN_STATE] = state
@@ -293,10 +218,11 @@ def advance(
     run = START_RUN if keys[key, KEY_HEAD] < 0 else keys[key, KEY_HEAD]
     keys[key, KEY_HEAD] = -1
     keys[key, KEY_TAIL] = -1
-    keys[key, KEY_RUNS] = 0
     begins = events.rows[event, EVENT_MASK] & automaton.settings[START_ANY] != 0
     while run != START_RUN or begins:
         following = arena.runs[run, RUN_NEXT]
+        if run != START_RUN:
+            keys[key, KEY_RUNS] -= 1  # what it becomes is counted anew
         if arena.runs[run, RUN_STATE] >= 0:
             step(automaton, programs, events, event, arena, keys, key, run)
         if run == START_RUN:
@@ -304,24 +230,8 @@ def advance(
         free_run(arena, run)
         run = START_RUN if following < 0 else following
     if arena.counters[DONE] > 0 or keys[key, KEY_WAITING] >= 0:
-        release(automaton, arena, keys, key, events.rows[event, EVENT_TIME_US], event)
-
-
-@inlined
-def has_room(automaton: Automaton, arena: Arena, keys: Int64s, key: int) -> bool:
-    """Whether the next event of this key fits, whatever it does."""
-    made = (keys[key, KEY_RUNS] + 1) * automaton.settings[RUNS_PER_STEP]
-    done = made + keys[key, KEY_RUNS] + keys[key, KEY_WAITINGS]
-    counters = arena.counters
-    fits: bool = (
-        counters[FREE_RUNS] >= made
-        and arena.nodes.shape[0] - counters[NODES] >= made
-        and counters[FREE_WAITINGS] >= made + keys[key, KEY_RUNS]
-        and arena.heap.shape[0] >= done
-        and arena.found.shape[0] - counters[FOUND] >= done
-        and arena.timed_out.shape[0] - counters[TIMED_OUT] >= keys[key, KEY_RUNS]
-    )
-    return fits
+        at_us = events.rows[event, EVENT_TIME_US]
+        release(automaton, arena, keys, key, at_us, event, events.rows[event, EVENT_SEQUENCE])
 
 
 @kernel
@@ -335,41 +245,27 @@ def process(
 ) -> int:
     """Run events begin.. in order; the index of the first one not run, for lack of room.
 
-    O(events x (1 + open runs of the event's key)).
+    Then counters[BLOCKED] is the key that needs it. O(events x (1 + open runs of the event's key)).
     """
     size: int = events.rows.shape[0]
+    bounded = automaton.settings[RUNS_MAX] != NEVER
     for event in range(begin, size):
         key = events.rows[event, EVENT_KEY]
+        time_us = events.rows[event, EVENT_TIME_US]
+        # How many runs are open in all depends on the time that has come for all keys.
+        if bounded and reach(automaton, arena, keys, time_us) >= 0:
+            return event
         if (
             keys[key, KEY_HEAD] < 0
             and not events.rows[event, EVENT_MASK] & automaton.settings[START_ANY]
         ):
             continue
-        if not has_room(automaton, arena, keys, key):
+        made = (keys[key, KEY_RUNS] + 1) * automaton.settings[RUNS_PER_STEP]
+        if not has_room(arena, keys, key, made):
+            arena.counters[BLOCKED] = key
             return event
-        time_us = events.rows[event, EVENT_TIME_US]
         if first_deadline(automaton, arena, keys, key) <= time_us:
             expire_key(automaton, arena, keys, key, time_us)
         advance(automaton, programs, events, event, arena, keys, key)
-    return size
-
-
-@kernel
-def expire(
-    automaton: Automaton, arena: Arena, keys: Int64s, begin: int, now_us: int, closing_us: int
-) -> int:
-    """Time reaches now_us for keys begin..; the first key not reached, for lack of room.
-
-    `closing_us` >= 0: no event will come any more, so completed matches wait for nothing; they are
-    reported as found at this time.
-    """
-    size: int = keys.shape[0]
-    for key in range(begin, size):
-        if keys[key, KEY_HEAD] < 0 and keys[key, KEY_WAITING] < 0:
-            continue
-        if not has_room(automaton, arena, keys, key):
-            return key
-        expire_key(automaton, arena, keys, key, now_us)
-        if closing_us >= 0:
-            release(automaton, arena, keys, key, closing_us, CLOSING)
+        schedule(automaton, arena, keys, key)
     return size

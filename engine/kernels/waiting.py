@@ -18,6 +18,8 @@ from cep.engine.kernels.layout import (
     LONGEST,
     MATCH_NODE,
     MATCH_START,
+    NEVER,
+    NO_EVENT,
     NO_SKIP,
     NODE_COMPLETED,
     NODE_PARENT,
@@ -25,6 +27,7 @@ from cep.engine.kernels.layout import (
     NODE_VARIABLE,
     OUT_AT_US,
     OUT_NODE,
+    OUT_SEQUENCE,
     PAST_LAST_EVENT,
     RUN_NEXT,
     RUN_START,
@@ -46,10 +49,11 @@ from cep.engine.kernels.machine import add_fault
 
 
 @inlined
-def emit(arena: Arena, node: int, at_us: int) -> None:
+def emit(arena: Arena, node: int, at_us: int, sequence: int) -> None:
     at = arena.counters[FOUND]
     arena.found[at, OUT_NODE] = node
     arena.found[at, OUT_AT_US] = at_us
+    arena.found[at, OUT_SEQUENCE] = sequence
     arena.counters[FOUND] = at + 1
 
 
@@ -57,13 +61,16 @@ def emit(arena: Arena, node: int, at_us: int) -> None:
 def complete(
     automaton: Automaton, arena: Arena, node: int, start: int, at_us: int, sequence: int
 ) -> None:
-    """A run is a match, at the event of this sequence: out at once, or noted for `release`."""
+    """A run is a match, at the event of this sequence: out at once, or noted for `release`.
+
+    `sequence` NEVER: time alone made it one.
+    """
     if arena.nodes[node, NODE_COMPLETED] == sequence:
         return
     arena.nodes[node, NODE_COMPLETED] = sequence
     settings = automaton.settings
     if settings[SKIP] == NO_SKIP and settings[LONGEST] == 0:
-        emit(arena, node, at_us)
+        emit(arena, node, at_us, NO_EVENT if sequence == NEVER else sequence)
         return
     at = arena.counters[DONE]
     arena.done[at, MATCH_NODE] = node
@@ -73,11 +80,18 @@ def complete(
 
 @helper
 def release(
-    automaton: Automaton, arena: Arena, keys: Int64s, key: int, at_us: int, event: int
+    automaton: Automaton,
+    arena: Arena,
+    keys: Int64s,
+    key: int,
+    at_us: int,
+    event: int,
+    sequence: int,
 ) -> None:
     """Report the completed matches that no earlier open run can overtake, and skip after each.
 
     `event` may be NO_EVENT, or CLOSING: no event will come, so a longest match is known.
+    `sequence`: of the event, else NO_EVENT.
     """
     if arena.counters[DONE] == 0 and keys[key, KEY_WAITING] < 0:
         return
@@ -97,7 +111,7 @@ def release(
                 break
         node = arena.heap[0, MATCH_NODE]
         size = pop_waiting(arena, size)
-        emit(arena, node, at_us)
+        emit(arena, node, at_us, sequence)
         limit = skip_limit(automaton, arena, node, start, event)
         size = prune_waiting(arena, limit, size)
         skip_runs(automaton, arena, keys, key, limit, event)

@@ -2,102 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from cep.engine.arena import Chains, RunArena
-from cep.engine.batch import Bools, EventBatch, Int64s
-from cep.engine.columns import Column, ColumnEvaluator, EvaluationError
-from cep.engine.expression import DataType, Expression, Field
+from cep.engine.batch import Bools, Int64s
+from cep.engine.columns import EvaluationError
+from cep.engine.expression import Expression
 from cep.engine.interning import TextCodes
 from cep.engine.kernels import layout
 from cep.engine.kernels.codes import FAULT_TEXT, Fault
+from cep.engine.limits import Limit
 from cep.engine.nfa import build_nfa
+from cep.engine.operators.fed import Failure, Fed, Words
 from cep.engine.pattern import Pattern
 from cep.engine.program import split_condition
+from cep.engine.snapshot import Parts, Snapshot
 from cep.engine.tables import Tables, build_tables, condition_name
 
 CONSTANT = True  # a condition that holds for every event
+BEGINNING = -(1 << 62)  # before any event
 ROWS_PER_STEP = 1 << 14  # so few keys have state at a time, and so little is held for them
 
-Words = tuple[Int64s, Bools | None]  # raw values, and which are valid; None: all
-
-
-class Fed:
-    """What all operators share of the batch in hand.
-
-    `base`: sequence of the batch's first event. Expressions in `shared` are those that several
-    operators ask for; what belongs to one alone is let go of by `forget`.
-    """
-
-    def __init__(
-        self,
-        batch: EventBatch,
-        base: int,
-        texts: TextCodes,
-        shared: frozenset[Expression] = frozenset(),
-    ) -> None:
-        self.batch = batch
-        self.base = base
-        self.evaluator = ColumnEvaluator(batch.table)
-        self._texts = texts
-        self._shared = shared
-        self._words: dict[tuple[Expression, DataType | None], Words] = {}
-
-    def words(self, expression: Expression) -> Words:
-        """An expression's value for every row, as words for the kernel."""
-        asked = expression, expression.type
-        if asked not in self._words:
-            column = self.evaluator.evaluate(expression)
-            self._words[asked] = _words_of(column, self._texts), _valid(column)
-        return self._words[asked]
-
-    def forget(self) -> None:
-        """The operator in hand is done."""
-        self.evaluator.forget(self._shared)
-        self._words = {
-            asked: words
-            for asked, words in self._words.items()
-            if asked[0] in self._shared or isinstance(asked[0], Field)
-        }
-
-
-class Keys(Protocol):
-    """Gives the rows of the batch in hand their key codes."""
-
-    def keys_of(self, rows: Int64s | None) -> tuple[Int64s, Int64s]:
-        """The rows (None: all) that have a key, and their key codes."""
-        ...
+Faults = dict[tuple[int, int], list[int]]  # (condition, code) -> rows
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Rows of the batch for which a condition could not be evaluated."""
+class Interest:
+    """What a batch is to a pattern: the rows that could do something, shard by shard.
 
-    reason: str
-    variable: str | None
-    rows: Int64s
+    `masks`: which conditions hold for each of the rows. `inputs`: for each input of the pattern's
+    programs its values for every row of the batch, and which are valid.
+    """
 
-
-Faults = dict[tuple[int, int], list[int]]  # (condition, code) -> rows
+    fed: Fed
+    rows: list[Int64s]
+    masks: list[Int64s]
+    inputs: list[Words]
+    failures: list[Failure]
 
 
 class MatchOperator:
     """Runs one bound pattern over its keys. Knows no clock and no file.
 
     `streams`: number of each stream, as `EventBatch.stream` has it. `texts` gives texts their codes
-    and is shared by all operators of a runtime.
+    and is shared by all operators of a runtime. A batch is prepared once (nothing changes by that)
+    and then worked on by each shard, on whichever thread.
     """
 
     def __init__(
         self,
         pattern: Pattern,
-        streams: dict[str, int],
+        streams: Mapping[str, int],
         texts: TextCodes,
         capacity: int = 1024,
+        shards: int = 1,
+        limit: Limit | None = None,
     ) -> None:
         self.pattern = pattern
         self._streams = streams
@@ -106,8 +68,11 @@ class MatchOperator:
         nfa = self.tables.flat.nfa
         self._own = [split_condition(c.expression)[0] for c in nfa.conditions]
         self._own_numbers = self._numbers_of_own_streams()
-        self._runs = RunArena(self.tables, capacity)
-        self._now_us = 0
+        self.shards = [MatchShard(self, n, capacity, limit) for n in range(shards)]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.pattern.key
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -116,13 +81,22 @@ class MatchOperator:
     @property
     def open_runs(self) -> int:
         """Runs that have taken an event and are not yet decided."""
-        self._runs.expire(self._now_us)
-        return self._runs.open_runs
+        return sum(shard.open_runs for shard in self.shards)
 
     @property
     def held_back(self) -> int:
         """Completed matches that wait for runs that began earlier."""
-        return self._runs.held_back
+        return sum(shard.runs.held_back for shard in self.shards)
+
+    def status(self) -> dict[str, int]:
+        """What is open, and what limits have done, as plain values."""
+        return {
+            "open_runs": self.open_runs,
+            "held_back": self.held_back,
+            "refused_runs": sum(shard.runs.refused for shard in self.shards),
+            "dropped_runs": sum(shard.runs.dropped for shard in self.shards),
+            "bytes": sum(shard.runs.bytes_held for shard in self.shards),
+        }
 
     @property
     def expressions(self) -> list[Expression]:
@@ -130,45 +104,15 @@ class MatchOperator:
         own = [expression for expression in self._own if expression is not None]
         return [*own, *self.tables.machine.inputs]
 
-    # ------------------------------------------------------------------ events
+    # ------------------------------------------------------------------ what a batch is to it
 
-    def process(self, fed: Fed, keys: Keys) -> list[Failure]:
-        """Offer a batch to the pattern; what could not be evaluated comes back."""
+    def prepare(self, fed: Fed) -> Interest:
+        """Evaluate what reads one event only, for the whole batch."""
         truths = [self._truth(fed, number) for number in range(len(self._own))]
-        rows, codes = keys.keys_of(self._rows_of_interest(fed, truths))
-        masks = _packed(truths, rows)
-        faults: Faults = {}
-        for begin in range(0, len(rows), ROWS_PER_STEP):
-            part = slice(begin, begin + ROWS_PER_STEP)
-            self._step(fed, rows[part], codes[part], masks[part], faults)
-        return [*self._column_failures(fed), *self._kernel_failures(faults)]
-
-    def _step(self, fed: Fed, rows: Int64s, codes: Int64s, masks: Int64s, faults: Faults) -> None:
-        begins = masks & self.tables.automaton.settings[layout.START_ANY] != 0
-        slots = self._runs.slots_of(codes, begins, int(fed.batch.time_us[rows[0]]))
-        matters = slots >= 0
-        if not matters.all():
-            rows, slots, masks = rows[matters], slots[matters], masks[matters]
-        if len(rows) == 0:
-            return
-        self._runs.process(self._events(fed, rows, slots, masks))
-        for event, condition, code in self._runs.take_faults():
-            if event >= 0:
-                faults.setdefault((condition, code), []).append(int(rows[event]))
-
-    def advance_to(self, time_us: int) -> None:
-        self._now_us = time_us
-        self._runs.advance_to(time_us)
-
-    def close(self, last_us: int) -> None:
-        """The final watermark: deadlines pass, and what waits for them comes out."""
-        self._runs.expire(layout.NEVER, last_us)
-
-    def take_matches(self) -> Chains:
-        return self._runs.take_found()
-
-    def take_timeouts(self) -> Chains:
-        return self._runs.take_timed_out()
+        rows = fed.keys[self.key].split(self._rows_of_interest(fed, truths))
+        masks = [_packed(truths, part) for part in rows]
+        inputs = [fed.words(expression) for expression in self.tables.machine.inputs]
+        return Interest(fed, rows, masks, inputs, list(self._column_failures(fed)))
 
     def _truth(self, fed: Fed, number: int) -> Bools | bool:
         """Where the column part of a condition holds; True: everywhere."""
@@ -210,27 +154,46 @@ class MatchOperator:
         mine: Bools = np.isin(fed.batch.stream, self._own_numbers)
         return mine
 
-    def _events(self, fed: Fed, rows: Int64s, slots: Int64s, masks: Int64s) -> layout.Events:
+    def events(
+        self, interest: Interest, rows: Int64s, slots: Int64s, masks: Int64s
+    ) -> layout.Events:
+        """These rows as the kernel sees them."""
+        fed = interest.fed
         table = np.empty((len(rows), layout.EVENT_FIELDS), np.int64)
         table[:, layout.EVENT_TIME_US] = fed.batch.time_us[rows]
         table[:, layout.EVENT_SEQUENCE] = rows + fed.base
         table[:, layout.EVENT_KEY] = slots
         table[:, layout.EVENT_MASK] = masks
-        inputs, table[:, layout.EVENT_VALID] = self._inputs(fed, rows)
+        inputs = np.zeros((len(rows), len(interest.inputs)), np.int64)
+        valid: list[Bools | bool] = []
+        for number, (words, held) in enumerate(interest.inputs):
+            valid.append(CONSTANT if held is None else held)
+            inputs[:, number] = words[rows]
+        table[:, layout.EVENT_VALID] = _packed(valid, rows)
         ordered = self.tables.machine.uses_text_order
         rank = self._texts.rank() if ordered else np.empty(0, np.int64)
         return layout.Events(table, inputs, inputs.view(np.float64), rank)
 
-    def _inputs(self, fed: Fed, rows: Int64s) -> tuple[Int64s, Int64s]:
-        """Values of the event under test that programs read, as raw words, and which are valid."""
-        expressions = self.tables.machine.inputs
-        inputs = np.zeros((len(rows), len(expressions)), np.int64)
-        valid: list[Bools | bool] = []
-        for number, expression in enumerate(expressions):
-            words, held = fed.words(expression)
-            valid.append(CONSTANT if held is None else held)
-            inputs[:, number] = words[rows]
-        return inputs, _packed(valid, rows)
+    # ------------------------------------------------------------------ what came out
+
+    def process(self, shard: int, interest: Interest) -> list[Failure]:
+        """Offer a prepared batch to the runs of one shard; what could not be evaluated comes back.
+
+        What could not be evaluated as columns is in the `Interest`.
+        """
+        return self.shards[shard].process(interest, interest.rows[shard], interest.masks[shard])
+
+    def take_matches(self) -> Chains:
+        """The matches found since the last call, shard by shard."""
+        return Chains.joined([shard.runs.take_found() for shard in self.shards])
+
+    def take_timeouts(self) -> Chains:
+        """The runs that timed out since the last call, shard by shard."""
+        return Chains.joined([shard.runs.take_timed_out() for shard in self.shards])
+
+    def sequences_from(self, sequence: int) -> Int64s:
+        """The events from this one on that must be kept, in any order, perhaps with others."""
+        return np.concatenate([shard.sequences_from(sequence) for shard in self.shards])
 
     # ------------------------------------------------------------------ failures
 
@@ -246,7 +209,8 @@ class MatchOperator:
         for expression in self.tables.machine.inputs:
             yield from _failures(fed.evaluator.errors_of(expression), None, mine)
 
-    def _kernel_failures(self, faults: Faults) -> Iterator[Failure]:
+    def kernel_failures(self, faults: Faults) -> Iterator[Failure]:
+        """What went wrong in the programs of some conditions, in the kernel."""
         rows_of: dict[tuple[str, str | None], list[int]] = {}
         for (condition, code), rows in faults.items():
             rows_of.setdefault(self._fault_reason(condition, code), []).extend(rows)
@@ -262,22 +226,87 @@ class MatchOperator:
             return FAULT_TEXT[Fault(-code)], self.tables.machine.registers[condition].variable
         return FAULT_TEXT[Fault(code)], condition_name(nfa, condition)
 
+
+class MatchShard:
+    """The runs of one pattern for the keys of one shard."""
+
+    def __init__(
+        self, operator: MatchOperator, number: int, capacity: int, limit: Limit | None
+    ) -> None:
+        self._operator = operator
+        self._number = number
+        self.runs = RunArena(operator.tables, capacity, limit)
+        self._now_us = BEGINNING
+
+    @property
+    def open_runs(self) -> int:
+        """Runs that have taken an event and are not yet decided."""
+        self.runs.expire(self._now_us)
+        return self.runs.open_runs
+
+    # ------------------------------------------------------------------ events
+
+    def process(self, interest: Interest, rows: Int64s, masks: Int64s) -> list[Failure]:
+        """Offer these rows of a batch, each with the conditions that hold for it, to the runs."""
+        if len(rows) == 0:
+            return []
+        operator, fed = self._operator, interest.fed
+        codes = fed.keys[operator.key].codes(self._number, rows)
+        faults: Faults = {}
+        for begin in range(0, len(rows), ROWS_PER_STEP):
+            part = slice(begin, begin + ROWS_PER_STEP)
+            self._step(interest, rows[part], codes[part], masks[part], faults)
+        return list(operator.kernel_failures(faults))
+
+    def _step(
+        self, interest: Interest, rows: Int64s, codes: Int64s, masks: Int64s, faults: Faults
+    ) -> None:
+        begins = masks & self._operator.tables.automaton.settings[layout.START_ANY] != 0
+        slots = self.runs.slots_of(codes, begins, int(interest.fed.batch.time_us[rows[0]]))
+        matters = slots >= 0
+        if not matters.all():
+            rows, slots, masks = rows[matters], slots[matters], masks[matters]
+        if len(rows) == 0:
+            return
+        self.runs.process(self._operator.events(interest, rows, slots, masks))
+        for event, condition, code in self.runs.take_faults():
+            if event >= 0:
+                faults.setdefault((condition, code), []).append(int(rows[event]))
+
+    def advance_to(self, time_us: int) -> None:
+        """No event before this time will come any more."""
+        self._now_us = time_us
+        self.runs.advance_to(time_us)
+
+    def close(self, last_us: int) -> None:
+        """The final watermark: deadlines pass, and what waits for them comes out."""
+        self.runs.expire(layout.NEVER, last_us)
+
     # ------------------------------------------------------------------ state
 
     def sequences_from(self, sequence: int) -> Int64s:
         """The events from this one on that must be kept, in any order, perhaps with others."""
-        if self._runs.is_worth_compacting():
-            self._runs.tidy(self._now_us)
-        return self._runs.sequences_from(sequence)
+        if self.runs.is_worth_compacting():
+            self.runs.tidy(self._now_us)
+        return self.runs.sequences_from(sequence)
 
     def active_keys(self) -> Int64s:
         """Codes of the keys that have state."""
-        self._runs.expire(self._now_us)
-        return self._runs.active_keys()
+        self.runs.expire(self._now_us)
+        return self.runs.active_keys()
 
     def keep_keys(self, codes: Int64s) -> None:
         """Key i is from now on what was key codes[i]; no other key has state."""
-        self._runs.keep_keys(codes)
+        self.runs.keep_keys(codes)
+
+    def snapshot(self) -> Snapshot:
+        """A copy of all runs."""
+        return {"now_us": self._now_us, "runs": self.runs.snapshot()}
+
+    def restore(self, parts: Parts) -> None:
+        """Take over what snapshots hold of this shard's keys; the state is empty before."""
+        self._now_us = max((saved["now_us"] for saved, _ in parts), default=self._now_us)
+        self.runs.restore([(saved["runs"], codes) for saved, codes in parts])
 
 
 def _packed(truths: list[Bools | bool], rows: Int64s) -> Int64s:
@@ -288,23 +317,6 @@ def _packed(truths: list[Bools | bool], rows: Int64s) -> Int64s:
         if not isinstance(truth, bool):
             words |= truth[rows].astype(np.int64) << number
     return words
-
-
-def _words_of(column: Column, texts: TextCodes) -> Int64s:
-    if column.type is DataType.TEXT:
-        return texts.encode(column.values)
-    if column.type is DataType.FLOAT:
-        words: Int64s = np.ascontiguousarray(column.values, np.float64).view(np.int64)
-        return words
-    whole: Int64s = column.values.astype(np.int64)
-    return whole
-
-
-def _valid(column: Column) -> Bools | None:
-    if column.type is DataType.TEXT and column.values.null_count:
-        held: Bools = np.asarray(column.values.is_valid().to_numpy(zero_copy_only=False), np.bool_)
-        return held
-    return column.valid
 
 
 def _failures(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.conformance.loading import case_files, load_cases
 from tests.conformance.rendering import render
-from tests.conformance.running import run_by_reference, run_through_api
+from tests.conformance.running import BY_REFERENCE, THROUGH_API
 from tests.conformance.suite import FileReport, run_directory
 
 OWN_CASES = Path(__file__).parent / "cases"
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.show is not None:
         return _show(directory, options.show)
     begun = time.perf_counter()
-    runner = run_by_reference if options.reference else run_through_api
+    runner = BY_REFERENCE if options.reference else THROUGH_API
     reports = []
     for report in run_directory(directory, runner):
         reports.append(report)

@@ -13,10 +13,14 @@ Ids = Mapping[str, Sequence[int]]  # variable -> ids of the events that it took
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Matches and timed-out runs by event id; `missed`: whether a skip target took nothing."""
+    """Matches and timed-out runs by event id, ids of late events in the order of their arrival.
+
+    `missed`: whether a skip target took nothing.
+    """
 
     matches: list[Ids] = field(default_factory=list)
     timeouts: list[Ids] = field(default_factory=list)
+    late: list[int] = field(default_factory=list)
     missed: bool = False
 
 
@@ -37,6 +41,9 @@ def problems(case: Case, outcome: Outcome) -> list[str]:
         timeouts = case.data.get("observed_timeouts")
     if timeouts is not None:
         found += _compared("timeouts", timeouts, outcome.timeouts, as_set=True)
+    late = case.data.get("expected_late")
+    if late is not None and late != outcome.late:
+        found.append(f"late: expected {late}, not {outcome.late}")
     if case.data.get("expected_in_order") and expected is not None:
         wanted = [_named(match) for match in expected]
         if not found and wanted != [_named(match) for match in outcome.matches]:

@@ -61,7 +61,12 @@ class Case:
         tie_breaker = self.data.get("secondary_order")
         return sorted(events, key=lambda e: (e["ts"], e[tie_breaker] if tie_breaker else 0))
 
-    def waits_for(self) -> str | None:
+    @property
+    def is_live(self) -> bool:
+        """Whether watermarks (or a clock) are said while the events come."""
+        return bool(self.data["watermarks"] or self.data.get("clock"))
+
+    def needs_watermarks(self) -> str | None:
         """What the case needs that a bounded run over sorted events does not have, or None."""
         if self.data.get("expected_late"):
             return "late events: needs watermarks while the stream runs"
@@ -69,6 +74,10 @@ class Case:
         beyond = [mark for mark in self.data["watermarks"] or () if mark["ts"] > last_ts]
         if beyond and not self.end_of_stream and self.data["within_ms"]:
             return "a window closed by a watermark before the end of the stream"
+        return None
+
+    def waits_for(self) -> str | None:
+        """What the case needs that neither a bounded run nor a live one has, or None."""
         if self.strict_order and (self.data["within_ms"] or _windows(self.stages)):
             return "time that goes back within a window"
         return None

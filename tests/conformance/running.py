@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import cep
 from cep.dsl import parse_rules
@@ -13,19 +14,32 @@ from tests.conformance.loading import Case, Event
 from tests.conformance.rendering import render
 from tests.reference.matcher import reference_matches
 
-Runner = Callable[[Case], Outcome]
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """How cases are run; `waits_for`: what a case needs that this way does not have, or None."""
+
+    run: Callable[[Case], Outcome]
+    waits_for: Callable[[Case], str | None]
 
 
 def run_through_api(case: Case) -> Outcome:
-    """Rule text in, a table of matches out. Raises what the API raises."""
+    """Rule text in, a table of matches out; live where watermarks are said on the way.
+
+    Raises what the API raises.
+    """
+    if case.is_live:
+        from tests.conformance.live import run_live
+
+        return run_live(case)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", cep.RuleWarning)
         rules = cep.compile(render(case))
     result = rules.run(case.events(), end_of_stream=case.end_of_stream)
     pattern = rules.patterns[0].name
     return Outcome(
-        [_ids(match.events) for match in result.matches],
-        [_ids(timeout.events) for timeout in result.timeouts],
+        [ids_of(match.events) for match in result.matches],
+        [ids_of(timeout.events) for timeout in result.timeouts],
         missed=any(error.pattern == pattern for error in result.errors),
     )
 
@@ -41,8 +55,8 @@ def run_by_reference(case: Case) -> Outcome:
     events = case.events()
     result = reference_matches(bound, events, end_of_stream=case.end_of_stream)
     return Outcome(
-        [_ids(_events_of(match, events)) for match in result.matches],
-        [_ids(_events_of(run, events)) for run in result.timeouts],
+        [ids_of(_events_of(match, events)) for match in result.matches],
+        [ids_of(_events_of(run, events)) for run in result.timeouts],
         missed=bool(result.missed),
     )
 
@@ -53,5 +67,9 @@ def _events_of(
     return {name: [events[index] for index in indices] for name, indices in match.items()}
 
 
-def _ids(events: Mapping[str, Iterable[Event]]) -> dict[str, list[int]]:
+def ids_of(events: Mapping[str, Iterable[Event]]) -> dict[str, list[int]]:
     return {name: [event["id"] for event in taken] for name, taken in events.items()}
+
+
+THROUGH_API = Runner(run_through_api, Case.waits_for)
+BY_REFERENCE = Runner(run_by_reference, lambda c: c.waits_for() or c.needs_watermarks())

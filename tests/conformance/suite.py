@@ -33,12 +33,12 @@ def run_file(path: Path, runner: Runner) -> FileReport:
     """Every case of a file. An exception is a failure, whatever it is."""
     report = FileReport(path.name)
     for case in load_cases(path):
-        reason = case.waits_for()
+        reason = runner.waits_for(case)
         if reason is not None:
             report.waiting[case.name] = reason
             continue
         try:
-            found = problems(case, runner(case))
+            found = problems(case, runner.run(case))
         except Exception as error:
             found = [f"{type(error).__name__}: {error}"]
         if found:

@@ -12,11 +12,11 @@ from tests.conformance.__main__ import OWN_CASES, main
 from tests.conformance.building import build_pattern, stream_of
 from tests.conformance.loading import Case, case_files, load_cases
 from tests.conformance.rendering import render
-from tests.conformance.running import run_by_reference, run_through_api
+from tests.conformance.running import BY_REFERENCE, THROUGH_API
 from tests.conformance.suite import run_file
 
 FILES = list(case_files(OWN_CASES))
-WAITING = {
+NEED_WATERMARKS = {
     "testCEPOperatorCleanupEventTime",
     "testCEPOperatorSideOutputLateElementsEventTime",
     "testCEPOperatorLateRecordsMetric",
@@ -29,16 +29,17 @@ def named(path: Path) -> str:
 
 @pytest.mark.parametrize("path", FILES, ids=named)
 def test_the_engine_finds_what_the_cases_expect(path: Path) -> None:
-    report = run_file(path, run_through_api)
+    report = run_file(path, THROUGH_API)
     assert report.failed == {}
+    assert report.waiting == {}
     assert report.passed
 
 
 @pytest.mark.parametrize("path", FILES, ids=named)
 def test_the_reference_finds_what_the_cases_expect(path: Path) -> None:
-    report = run_file(path, run_by_reference)
+    report = run_file(path, BY_REFERENCE)
     assert report.failed == {}
-    assert set(report.waiting) <= WAITING
+    assert set(report.waiting) <= NEED_WATERMARKS
 
 
 @pytest.mark.parametrize("path", FILES, ids=named)
@@ -49,10 +50,10 @@ def test_the_text_of_a_case_parses_to_its_pattern(path: Path) -> None:
         assert rules.patterns == (build_pattern(case),)
 
 
-def test_there_are_4186_cases_and_three_wait_for_live_watermarks() -> None:
+def test_there_are_4186_cases_and_three_need_watermarks_on_the_way() -> None:
     cases = [case for path in FILES for case in load_cases(path)]
     assert len(cases) == 4186
-    assert {case.name for case in cases if case.waits_for()} == WAITING
+    assert {case.name for case in cases if case.needs_watermarks()} == NEED_WATERMARKS
 
 
 # -- the runner itself -------------------------------------------------------------------------

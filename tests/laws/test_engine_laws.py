@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from cep.engine.batch import EventBatch
 from cep.engine.binding import bind_pattern
 from cep.engine.pattern import Pattern, WithinScope
+from cep.engine.plan import flow_of
 from cep.engine.results import MatchBatch, Output
 from cep.engine.runtime import Runtime
 from tests.reference.random_patterns import STREAM, event_streams, patterns
@@ -59,11 +60,12 @@ def run(
     chosen: Sequence[Pattern], events: Events, cuts: Iterable[int] = (), **options: int
 ) -> tuple[list[Row], list[Row]]:
     """Matches and timeouts of the events, handed over in batches that end at `cuts`."""
-    runtime, output = Runtime(chosen, (STREAM,), **options), Output()
+    runtime, output = Runtime(flow_of(chosen, (STREAM,)), **options), Output()
     ends = sorted({0, len(events), *(min(cut, len(events)) for cut in cuts)})
     for begin, end in pairwise(ends):
         output.extend(runtime.process(batch(events[begin:end])))
     output.extend(runtime.finish())
+    runtime.close()
     return rows(output.matches), rows(output.timeouts)
 
 
@@ -102,6 +104,15 @@ def test_all_keys_together_give_what_each_key_gives_alone(pattern: Pattern, even
     assert _without_times(together[1]) == _without_times(alone[0][1] + alone[1][1])
 
 
+@settings(law, max_examples=60)
+@given(patterns(), event_streams(most=12), st.integers(2, 3))
+def test_any_number_of_workers_gives_the_same_output(
+    pattern: Pattern, events: Events, workers: int
+) -> None:
+    chosen = [bound(pattern, key=("k",)), bound(pattern, name="q", key=("price", "k"))]
+    assert run(chosen, events, workers=workers, slice_rows=5) == run(chosen, events)
+
+
 def _without_times(found: list[Row]) -> list[Row]:
     """At the end of a stream what is released carries the time of the whole stream's last event."""
     return sorted((name, taken) for name, _, taken in found)
@@ -125,7 +136,7 @@ def test_a_silent_key_times_out_when_other_keys_move_time(scope: WithinScope) ->
         {"id": 0, "ts": 0, "name": "a", "price": 1, "k": "x"},
         {"id": 1, "ts": 9, "name": "c", "price": 1, "k": "y"},
     ]
-    runtime = Runtime([_waits_for_b(scope)], (STREAM,))
+    runtime = Runtime(flow_of([_waits_for_b(scope)], (STREAM,)))
     output = runtime.process(batch(events))
     assert rows(output.timeouts) == [("p", 5_000, (("a", 0),))]
     assert runtime.open_runs == 0

@@ -9,13 +9,15 @@ from cep.engine.operators.match import MatchOperator
 
 def check(operator: MatchOperator) -> None:
     """Assert the invariants of the operator's runs, captures and waiting matches."""
-    check_arena(operator._runs, len(operator.tables.flat.states), len(operator.variables))
+    for shard in operator.shards:
+        check_arena(shard.runs, len(operator.tables.flat.states), len(operator.variables))
 
 
 def check_arena(runs: RunArena, states: int, variables: int) -> None:
     _check_runs(runs, states)
     _check_waiting(runs)
     _check_nodes(runs, variables)
+    _check_timers(runs)
     assert runs.arena.counters[layout.DONE] == 0
     assert runs.arena.counters[layout.FOUND] <= len(runs.arena.found)
     assert runs.arena.counters[layout.TIMED_OUT] <= len(runs.arena.timed_out)
@@ -80,3 +82,28 @@ def _check_nodes(runs: RunArena, variables: int) -> None:
         assert 0 <= row[layout.NODE_VARIABLE] < variables
         if parent >= 0:
             assert arena.nodes[parent, layout.NODE_SEQUENCE] < row[layout.NODE_SEQUENCE]
+
+
+def _check_timers(runs: RunArena) -> None:
+    """A key for which time tells something has an entry that is not later than its deadline."""
+    arena, count = runs.arena, int(runs.arena.counters[layout.TIMERS])
+    timers = [(int(due), int(key)) for due, key in arena.timers[:count]]
+    assert all(timers[(i - 1) // 2][0] <= timers[i][0] for i in range(1, count))
+    tells = runs._automaton.settings[layout.TELLS_TIME]
+    for slot, key in enumerate(runs.keys):
+        own = _linked(arena.runs, int(key[layout.KEY_HEAD]), layout.RUN_NEXT)
+        timer = int(key[layout.KEY_TIMER])
+        assert timer == layout.NEVER or (timer, slot) in timers
+        if own and (tells or key[layout.KEY_WAITING] >= 0):
+            assert timer <= min(_deadline(runs, run) for run in own)
+
+
+def _deadline(runs: RunArena, run: int) -> int:
+    row, automaton = runs.arena.runs[run], runs._automaton
+    state = int(row[layout.RUN_STATE])
+    window = int(automaton.states[max(state, layout.DROPPED - state), layout.STATE_WINDOW_US])
+    within = int(automaton.settings[layout.WITHIN_US])
+    bounds = [int(layout.NEVER)]
+    bounds += [int(row[layout.RUN_START_US]) + within] if within else []
+    bounds += [int(row[layout.RUN_PREVIOUS_US]) + window] if window else []
+    return min(bounds)

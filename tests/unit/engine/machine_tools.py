@@ -121,6 +121,7 @@ def _arena(nodes: int, registers: int, slots: int) -> layout.Arena:
         faults=np.zeros((8, 3), np.int64),
         done=nothing,
         heap=nothing,
+        timers=nothing,
         slots=values,
         slots_f=values.view(np.float64),
     )

