@@ -149,7 +149,11 @@ class Accumulators:
     # ------------------------------------------------------------------ values
 
     def column(
-        self, node: Aggregated, rows: layout.Fired, gathered: list[Any], texts: TextCodes,
+        self,
+        node: Aggregated,
+        rows: layout.Fired,
+        gathered: list[Any],
+        texts: TextCodes,
         report: Report,
     ) -> Column:
         """The node's value for every fired row; `gathered`: results of its gathering, if any."""
@@ -192,9 +196,7 @@ class _Values:
     def _real(self, kind: int, place: int = 0) -> Any:
         return self._rows.rows_f[:, layout.OUT + self._lanes[kind] + place]
 
-    def value(
-        self, function: str, argument: DataType, texts: TextCodes, report: Report
-    ) -> Column:
+    def value(self, function: str, argument: DataType, texts: TextCodes, report: Report) -> Column:
         if function in ENDS:
             kind = ENDS[function]
             return column_of_words(argument, self._word(kind, 3), self._word(kind, 2) != 0, texts)
@@ -211,7 +213,9 @@ class _Values:
     def _deviation(self) -> Column:
         """Of a sample: from sums of 106 bits, so that little is lost where the mean is large."""
         counts = self._word(layout.MOMENTS)
-        total, squares = ((self._real(layout.MOMENTS, i), self._real(layout.MOMENTS, i + 1)) for i in (1, 3))
+        total, squares = (
+            (self._real(layout.MOMENTS, i), self._real(layout.MOMENTS, i + 1)) for i in (1, 3)
+        )
         deviations = squared_deviations(counts, total, squares)
         variance = deviations / np.maximum(counts - 1, 1)
         return Column(DataType.FLOAT, np.sqrt(variance), counts > 1)

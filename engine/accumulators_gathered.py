@@ -181,9 +181,7 @@ class Distinct:
         return _packed([_recoded(part, self._kind, recode) for part in parts])
 
     def load(self, snapshot: Mapping[str, Value], recode: Recode) -> list[State]:
-        return [
-            set(_recoded(part, self._kind, recode).tolist()) for part in _unpacked(snapshot)
-        ]
+        return [set(_recoded(part, self._kind, recode).tolist()) for part in _unpacked(snapshot)]
 
 
 def _recoded(words: Int64s, kind: DataType, recode: Recode) -> Int64s:

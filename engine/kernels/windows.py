@@ -234,9 +234,7 @@ def emit(
                 return False
             fired.members[members] = entry
             members += 1
-        merge_lanes(
-            lanes, rows, fired.rows_f, row, OUT, table, entries.table_f, entry, HEADER
-        )
+        merge_lanes(lanes, rows, fired.rows_f, row, OUT, table, entries.table_f, entry, HEADER)
         events += table[entry, EVENTS]
         dirty |= table[entry, DIRTY]
         first = min(first, table[entry, FIRST])
@@ -287,9 +285,7 @@ def emit_ending_at(
 
 
 @kernel
-def add(
-    grid: Int64s, lanes: Lanes, entries: Entries, arrivals: Arrivals, begin: int
-) -> int:
+def add(grid: Int64s, lanes: Lanes, entries: Entries, arrivals: Arrivals, begin: int) -> int:
     """Events begin.. into their entries; the index of the first one not added, for lack of room.
 
     O(1) per event in order of time; a late one walks past the newer entries of its key.
@@ -472,14 +468,14 @@ def drop(
 def take_in(lanes: Lanes, entries: Entries, fired: Fired, entry: int, other: int) -> None:
     """The events of another entry of the key go into this one."""
     table, counters = entries.table, entries.counters
-    merge_lanes(
-        lanes, table, entries.table_f, entry, HEADER, table, entries.table_f, other, HEADER
-    )
+    merge_lanes(lanes, table, entries.table_f, entry, HEADER, table, entries.table_f, other, HEADER)
     table[entry, FIRST] = min(table[entry, FIRST], table[other, FIRST])
     table[entry, EVENTS] += table[other, EVENTS]
     table[entry, DIRTY] |= table[other, DIRTY]
     entries.links[entry, PENDING] |= entries.links[other, PENDING]
-    entries.links[entry, FIRINGS] = max(entries.links[entry, FIRINGS], entries.links[other, FIRINGS])
+    entries.links[entry, FIRINGS] = max(
+        entries.links[entry, FIRINGS], entries.links[other, FIRINGS]
+    )
     if fired.merged.shape[0] > 0:
         fired.merged[counters[MERGED], 0] = entry
         fired.merged[counters[MERGED], 1] = other
@@ -548,9 +544,7 @@ def fire_full(
 
 
 @kernel
-def fire_filling(
-    grid: Int64s, lanes: Lanes, entries: Entries, fired: Fired, begin: int
-) -> int:
+def fire_filling(grid: Int64s, lanes: Lanes, entries: Entries, fired: Fired, begin: int) -> int:
     """Put out, as they are, the windows that have begun and are not full; first entry not done."""
     used: int = entries.counters[USED]
     for entry in range(begin, used):

@@ -99,11 +99,7 @@ def offer(
 @inlined
 def offer_float(table_f: Floats, row: int, at: int, kind: int, value: float) -> None:
     kept = table_f[row, at]
-    if (
-        kept != kept
-        or (kind == MIN_F and value < kept)
-        or (kind == MAX_F and value > kept)
-    ):
+    if kept != kept or (kind == MIN_F and value < kept) or (kind == MAX_F and value > kept):
         table_f[row, at] = value
 
 

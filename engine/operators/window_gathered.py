@@ -56,7 +56,8 @@ class Gathered:
             return []
         bounds = [0, *ends.tolist()]
         groups = [
-            members[begin:end][::-1].tolist() for begin, end in zip(bounds, bounds[1:], strict=False)
+            members[begin:end][::-1].tolist()
+            for begin, end in zip(bounds, bounds[1:], strict=False)
         ]
         return [
             [self._result(number, group) for group in groups]
@@ -103,7 +104,9 @@ class Gathered:
             for gathering, states in zip(self._gatherings, self._states, strict=True)
         ]
 
-    def loaded(self, dumped: list[Snapshot], recode: Callable[[Int64s], Int64s]) -> list[list[State]]:
+    def loaded(
+        self, dumped: list[Snapshot], recode: Callable[[Int64s], Int64s]
+    ) -> list[list[State]]:
         pairs = zip(self._gatherings, dumped, strict=True)
         return [gathering.load(snapshot, recode) for gathering, snapshot in pairs]
 

@@ -137,7 +137,11 @@ class CountGrid:
 
     def words(self) -> Int64s:
         grid = np.zeros(layout.GRID, np.int64)
-        grid[layout.SIZE], grid[layout.SLIDE], grid[layout.SHIFT] = self.size, self.slide, self.shift
+        grid[layout.SIZE], grid[layout.SLIDE], grid[layout.SHIFT] = (
+            self.size,
+            self.slide,
+            self.shift,
+        )
         grid[layout.FROM_ZERO] = 1
         return grid
 

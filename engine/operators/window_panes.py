@@ -173,9 +173,7 @@ class PaneShard(WindowShard):
         store.wants_merged()
         freed = store.new_freed()
         bounds = word(self._fired_to), word(self._closed_to)
-        count = kernels.drop(
-            self._words, store.lanes(), store.entries, store.fired, *bounds, freed
-        )
+        count = kernels.drop(self._words, store.lanes(), store.entries, store.fired, *bounds, freed)
         if store.gathered:
             store.gathered.merge(store.merged())
             store.gathered.free(freed[:count])
@@ -258,5 +256,3 @@ class PaneShard(WindowShard):
             for code, window, count in snapshot["refired"].tolist():
                 if codes[code] >= 0:
                     self._refired[int(codes[code]), window] = count
-
-

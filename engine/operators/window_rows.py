@@ -1,7 +1,7 @@
 """Fired windows + keys -> the rows of an aggregate: `select` and `having` over whole columns.
 
-    fired parts ─► columns: keys, window_start, window_end, one per Aggregated node
-                ─► having ─► select ─► rows in order of (time, position)
+fired parts ─► columns: keys, window_start, window_end, one per Aggregated node
+            ─► having ─► select ─► rows in order of (time, position)
 """
 
 from __future__ import annotations
@@ -124,9 +124,7 @@ class RowMaker:
             (UPDATE, to_arrow(update, count)),
         ]
 
-    def _keys(
-        self, parts: Sequence[tuple[int, FiredPart]], key_columns: KeyColumns
-    ) -> list[Any]:
+    def _keys(self, parts: Sequence[tuple[int, FiredPart]], key_columns: KeyColumns) -> list[Any]:
         """One array per key field, over all parts."""
         if not self._key:
             return []

@@ -64,9 +64,7 @@ class WindowShard(ABC):
             self.advance_to(multiple_us - 1)
         self.early_to_us = max(multiple_us, self.early_to_us or multiple_us)
 
-    def process_late(
-        self, inputs: Inputs, rows: Int64s, codes: Int64s, watermark_us: int
-    ) -> Bools:
+    def process_late(self, inputs: Inputs, rows: Int64s, codes: Int64s, watermark_us: int) -> Bools:
         """Events behind the watermark, in order of arrival; for which of them it is too late."""
         self.advance_to(watermark_us)
         self.store.reach(codes)

@@ -56,9 +56,8 @@ values = st.fixed_dictionaries(
 
 @st.composite
 def arrivals(draw: DrawFn) -> list[Arrival]:
-    found = draw(
-        st.lists(st.tuples(st.integers(0, 3), st.integers(-6, 9), values, st.integers(1, 6)))
-    )
+    one = st.tuples(st.integers(0, 2), st.integers(-9, 10), values, st.integers(1, 6))
+    found = draw(st.lists(one, min_size=draw(st.sampled_from((0, 10, 25))), max_size=40))
     time_us, made = ORIGIN, []
     for key, step, value, gap in found:
         time_us += step
@@ -114,7 +113,7 @@ def scenarios(draw: DrawFn) -> Scenario:
     return Scenario(
         draw(windows()),
         events,
-        draw(st.sampled_from((0, 0, 3, 20))),
+        draw(st.sampled_from((0, 5, 20))),
         draw(st.booleans()),
         draw(st.none() | st.integers(1, 12)),
         draw(st.booleans()),
