@@ -48,7 +48,7 @@ from cep.engine.kernels.windows_layout import (
 
 @inlined
 def kept_until(end_us: int, lateness_us: int) -> int:
-    """end + lateness, or the last moment there is."""
+    """End + lateness, or the last moment there is."""
     return INT64_MAX if end_us > INT64_MAX - lateness_us else end_us + lateness_us
 
 

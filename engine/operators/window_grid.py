@@ -69,11 +69,8 @@ class WindowGrid:
 
     def last_windows(self, panes: Int64s) -> Int64s:
         """The last one; less than the first where the pane lies between windows."""
-        if self.cumulates:
-            last: Int64s = panes // self.size * self.size + self.size - 1
-            return last
-        last = panes // self.slide
-        return last
+        last: Int64s = panes // self.slide
+        return panes // self.size * self.size + self.size - 1 if self.cumulates else last
 
     def ended(self, watermark_us: int) -> int:
         """The last window whose last moment is at or before the watermark."""
@@ -95,7 +92,7 @@ class WindowGrid:
 
 
 def _saturated(numbers: Int64s, step: int, offset: int) -> Int64s:
-    """numbers * step + offset, or the nearest 64-bit integer."""
+    """Numbers * step + offset, or the nearest 64-bit integer."""
     low, high = -((offset - INT64_MIN) // step), (INT64_MAX - offset) // step
     base, rest = divmod(offset, step)
     within = np.clip(numbers, max(low, INT64_MIN), min(high, INT64_MAX))

@@ -1,4 +1,4 @@
-"""Windows the plain way: every window keeps the list of its events, every firing looks at all of it.
+"""Windows the plain way: every window keeps a list of its events, every firing reads all of it.
 
 `Arrival`s come one by one, with the watermark that has been reached before them; what fires comes
 out as `Row`s.
@@ -6,7 +6,7 @@ out as `Row`s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -239,6 +239,3 @@ def present(row: Row, name: str) -> list[Any]:
     """The values of a field that are not NULL, in order."""
     values = [arrival.values[name] for arrival in row.events]
     return [value for value in values if value is not None]
-
-
-Function = Callable[[Row], Any]

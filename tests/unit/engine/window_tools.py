@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,13 @@ I = Field("i", type=DataType.INTEGER)  # noqa: E741
 F = Field("f", type=DataType.FLOAT)
 T = Field("t", type=DataType.TEXT)
 GAP = Field("gap", type=DataType.DURATION)
-SCHEMA = pa.schema(
-    [("i", pa.int64()), ("f", pa.float64()), ("t", pa.string()), ("gap", pa.duration("us"))]
-)
+FIELDS: Any = [
+    ("i", pa.int64()),
+    ("f", pa.float64()),
+    ("t", pa.string()),
+    ("gap", pa.duration("us")),
+]
+SCHEMA = pa.schema(FIELDS)
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ def expected_value(name: str, row: Row) -> Any:
     fractions = {"median": 0.5, "quantile_i": 0.3, "quantile_f": 0.9}
     if function in ("median", "quantile"):
         return between(sorted(values), fractions[name if function == "quantile" else function])
-    plain = {"sum": math.fsum, "min": min, "max": max, "avg": statistics.fmean}
+    plain: dict[str, Any] = {"sum": math.fsum, "min": min, "max": max, "avg": statistics.fmean}
     return plain[function](values)
 
 
@@ -197,22 +202,26 @@ class Feeder:
     """Feeds an operator slice by slice. A key's shard is key % shards, its code key // shards."""
 
     def __init__(self, plan: Aggregate, shards: int = 1, capacity: int = 1, **more: Any) -> None:
-        self._make = lambda: WindowOperator(
-            plan, None, self._texts, FUNCTIONS, shards, capacity, **more
-        )
+        self._plan, self._capacity, self._more = plan, capacity, more
         self._texts = TextCodes()
-        self.operator = self._make()
         self._shards = shards
+        self.operator = self._make()
         self._key_of = [np.arange(100) * shards + shard for shard in range(shards)]
         self.rows: list[tuple[Any, ...]] = []
         self.late: list[int] = []
+
+    def _make(self) -> WindowOperator:
+        plan, texts = self._plan, self._texts
+        return WindowOperator(
+            plan, None, texts, FUNCTIONS, self._shards, self._capacity, **self._more
+        )
 
     def run(
         self, arrivals: Sequence[Arrival], cuts: Sequence[int] = (), restores: Sequence[int] = ()
     ) -> Feeder:
         """Slices begin at `cuts`; before those in `restores` all is saved and read again."""
         bounds = sorted({0, *(c for c in cuts if c < len(arrivals)), len(arrivals)})
-        for begin, end in zip(bounds, bounds[1:], strict=False):
+        for begin, end in pairwise(bounds):
             if begin in restores:
                 self.stop_and_restore()
             self.feed(arrivals[begin:end])
