@@ -34,7 +34,7 @@ RULES = cep.compile(
     pattern silent from s by key match a -> not b within 8 seconds
       define a as value = 7, b as value < 7 select a.id as first;
     aggregate sums from s by key window tumbling 10 seconds
-      select sum(value) as total, count(*) as n;
+      select key, window_start, sum(value) as total, count(*) as n;
     """
 )
 TABLES = {"matches": "out", "late": "late", "sums": "sums"}  # table -> folder of its sink

@@ -208,9 +208,9 @@ def compare(found: list[Row], expected: list[Row], guarantee: str, *, is_done: b
         strange, lost = set(found) - set(expected), set(expected) - set(found)
         is_right = not strange and not (lost and is_done)
         return "" if is_right else f"{len(strange)} rows that nobody expects, {len(lost)} lost"
-    # Events that got lost change what follows, but no row is there twice.
     twice = [row for row, times in Counter(found).items() if times > 1]
-    return f"{len(twice)} rows are there twice" if twice else ""
+    strange = set(found) - set(expected)
+    return f"{len(twice)} rows are there twice, {len(strange)} strange" if twice or strange else ""
 
 
 def warm_up(case: Case, chance: random.Random) -> None:
