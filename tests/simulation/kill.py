@@ -33,7 +33,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from tests.simulation import job_program
-from tests.simulation.job_program import POINTS, TABLES, Case
+from tests.simulation.job_program import CALLED, POINTS, TABLES, Case
 
 EVENTS = 900
 Row = tuple[Any, ...]
@@ -140,7 +140,7 @@ class Trial:
         begun = time.perf_counter()
         end_of(start(unbroken, None), None)
         self._seconds = time.perf_counter() - begun
-        self._expected = {to: output(folder / "unbroken" / to) for to in TABLES.values()}
+        self._expected = {to: output(folder / "unbroken" / to) for to in (*TABLES.values(), CALLED)}
         self._case = replace(case, folder=folder / "killed", rows=EVENTS)
 
     def run(self, kills_max: int, tally: Tally) -> str:
