@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import cep
+from cep.engine.aggregates import AGGREGATES
 from cep.engine.functions import FUNCTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,6 +97,11 @@ def test_the_functions_listed_are_those_there_are() -> None:
     text = section("Conditions")
     rows = [line for line in text.splitlines() if re.match(r"\| (numbers|text|times|any)", line)]
     assert sorted(re.findall(r"`(\w+)`", "".join(rows))) == sorted(FUNCTIONS)
+
+
+def test_the_aggregate_functions_listed_are_those_there_are() -> None:
+    cells = first_cells(section("Aggregate functions"))
+    assert sorted({cell.split("(")[0] for cell in cells}) == sorted(AGGREGATES)
 
 
 @pytest.mark.parametrize("page", PAGES)
