@@ -1,0 +1,237 @@
+"""A case of `windows.json` -> rule text, and what is wrong with what comes out of it.
+
+Events arrive one at a time, the case's watermarks are said by `advance_to`; the stream's own
+watermark stays far behind (a lateness of centuries). A case counts in ms and the engine in us, and
+a watermark w promises that no event at or before w follows: W ms are W ms and 999 us. Sessions end
+1 us later than other windows, because an event exactly a gap later still belongs to them, while in
+the cases they fire at W = end - 1 and nothing comes between: there a watermark is W + 1 ms.
+
+Cases in processing time, and those by count, which go by arrival, run by a clock that is said. Two
+cases run on the operator, for no rule text says them: see `run_on_operator`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+import cep
+from cep.engine.batch import EventBatch, Int64s
+from cep.engine.columns import Column
+from cep.engine.expression import Aggregated, DataType, Field, Literal
+from cep.engine.interning import TextCodes
+from cep.engine.operators.fed import Fed
+from cep.engine.operators.window import WindowOperator
+from cep.engine.pattern import Output, Stream, StreamField
+from cep.engine.plan import Aggregate, RuleSet, Window, WindowKind
+from tests.conformance.live import CENTURIES_US
+from tests.conformance.loading import Case, Event
+
+MS_US = 1_000
+Row = tuple[Any, ...]  # key, start, end, value; times in ms
+KINDS = {
+    "tumbling": WindowKind.TUMBLING,
+    "sliding": WindowKind.SLIDING,
+    "cumulate": WindowKind.CUMULATING,
+    "session": WindowKind.SESSION,
+    "count": WindowKind.COUNT,
+}
+
+
+@dataclass(slots=True)
+class Fired:
+    """What has come out. `rows`: step by step; within a step (a watermark, an event) in no order."""
+
+    rows: list[list[Row]] = field(default_factory=list)
+    late: list[int] = field(default_factory=list)
+
+    def add(self, result: cep.Result) -> None:
+        table = result.tables["found"]
+        us = table.column("start").cast(pa.int64()), table.column("end").cast(pa.int64())
+        factor = MS_US if pa.types.is_timestamp(table.schema.field("start").type) else 1
+        starts, ends = ([_exact(n, factor) for n in column.to_pylist()] for column in us)
+        keys = (
+            table.column("key").to_pylist() if "key" in table.schema.names else [None] * len(ends)
+        )
+        values = table.column("value").to_pylist()
+        self.rows.append(list(zip(keys, starts, ends, values, strict=True)))
+        self.late += result.late.to_arrow().column("id").to_pylist() if len(result.late) else []
+
+
+def _exact(number: int, factor: int) -> int:
+    assert number % factor == 0, "windows of cases begin and end with whole ms"
+    return number // factor
+
+
+def window_problems(case: Case) -> list[str]:
+    """What differs from what the case expects; empty where nothing does."""
+    fired = run_on_operator(case) if needs_operator(case) else run_live(case)
+    expected = [(e["key"], e["start"], e["end"], e["value"]) for e in case.data["expected"]]
+    found, begin = [], 0
+    for rows in fired.rows:
+        wanted = Counter(expected[begin : begin + len(rows)])
+        begin += len(rows)
+        if Counter(rows) != wanted:
+            found.append(f"rows: expected {sorted(wanted.elements())}, not {sorted(rows)}")
+    if begin < len(expected):
+        found.append(f"rows: missing {expected[begin:]}")
+    if fired.late != case.data["expected_late"]:
+        found.append(f"late: expected {case.data['expected_late']}, not {fired.late}")
+    return found
+
+
+# ---- as rule text, through the public API
+
+
+def render_window(case: Case) -> str:
+    """The stream and the aggregate of a case, in the rule language."""
+    return str(RuleSet((_stream_of(case),), aggregates=(aggregate_of(case),)))
+
+
+def _stream_of(case: Case) -> Stream:
+    is_float = any(isinstance(event["v"], float) for event in case.data["events"])
+    kinds = {
+        "id": DataType.INTEGER,
+        "ts": DataType.INTEGER,
+        "v": DataType.FLOAT if is_float else DataType.INTEGER,
+        "key": DataType.TEXT,
+        "gap": DataType.INTEGER,
+    }
+    fields = [StreamField(n, kinds[n]) for n in kinds if n in case.data["events"][0]]
+    return Stream("events", tuple(fields), time="ts", time_unit="ms", lateness_us=CENTURIES_US)
+
+
+def aggregate_of(case: Case, ms: int = MS_US) -> Aggregate:
+    """`ms`: how many us stand for 1 ms of the case."""
+    data = case.data
+    value = Aggregated("count") if data["aggregate"] == "count" else Aggregated("sum", Field("v"))
+    key = ("key",) if data["events"][0]["key"] is not None else ()
+    columns = [("start", Field("window_start")), ("end", Field("window_end")), ("value", value)]
+    return Aggregate(
+        "found",
+        "events",
+        select=tuple(Output(name, e) for name, e in [*((k, Field(k)) for k in key), *columns]),
+        key=key,
+        window=_window_of(case, ms),
+        lateness_us=(data["allowed_lateness_ms"] or 0) * ms,
+        discarding=data.get("purging", False),
+    )
+
+
+def _window_of(case: Case, ms: int) -> Window:
+    data = case.data
+    kind = KINDS[data["kind"]]
+    if kind is WindowKind.COUNT:
+        return Window(kind, size_events=data["size_count"], slide_events=data["slide_count"])
+    if kind is WindowKind.SESSION:
+        return Window(kind, gap=Literal(data["gap_ms"] * ms, DataType.DURATION))
+    slide_us = None if data["slide_ms"] is None else data["slide_ms"] * ms
+    return Window(kind, data["size_ms"] * ms, slide_us, data["offset_ms"] * ms)
+
+
+def run_live(case: Case) -> Fired:
+    """Each event by itself, in the order of arrival. Raises what the API raises."""
+    rules, fired = cep.compile(render_window(case)), Fired()
+    clock = [0]
+    by_arrival = case.data.get("time") == "processing" or case.data["kind"] == "count"
+    options: dict[str, Any] = {"time": "processing"} if by_arrival else {}
+    options["clock"] = lambda: clock[0]
+    detector = cep.Detector(rules, **options)
+    for number, event in enumerate(case.data["events"]):
+        clock[0] = event["ts"] * MS_US if case.data.get("time") == "processing" else number
+        fired.add(detector.process(event))
+        if f"after event {event['id']}" in case.data.get("checkpoints", ()):
+            detector = cep.Detector.from_snapshot(detector.snapshot(), rules, **options)
+        for said_ms in _said_after(case, event):
+            clock[0] = max(clock[0], said_ms * MS_US if by_arrival else 0)
+            fired.add(detector.tick() if by_arrival else detector.advance_to(_mark(case, said_ms)))
+            if f"after watermark {said_ms}" in case.data.get("checkpoints", ()):
+                detector = cep.Detector.from_snapshot(detector.snapshot(), rules, **options)
+    return fired
+
+
+def _said_after(case: Case, event: Event) -> Iterator[int]:
+    return (said["ts"] for said in case.data["watermarks"] if said["after_id"] == event["id"])
+
+
+def _mark(case: Case, said_ms: int) -> int:
+    behind_us = MS_US if case.data["kind"] == "session" else MS_US - 1
+    return said_ms * MS_US + behind_us
+
+
+# ---- on the operator
+
+
+def needs_operator(case: Case) -> bool:
+    """Times near 2**63, beyond the year 9999 where ours end; a window by count as SQL has it."""
+    is_far = max(event["ts"] for event in case.data["events"]) > 2**62
+    return is_far or (case.data.get("count_mode") == "full" and bool(case.data["slide_count"]))
+
+
+def run_on_operator(case: Case) -> Fired:
+    """Each event by itself; 1 ms of the case is 1 us, for its times would not fit otherwise."""
+    rules = RuleSet((_stream_of(case),), aggregates=(aggregate_of(case, 1),))
+    bound = cep.compile(str(rules)).unbound().nodes[0].plan
+    assert isinstance(bound, Aggregate), "the only statement is an aggregate"
+    made = _Operated(bound)
+    for event in case.data["events"]:
+        made.add(event)
+        if f"after event {event['id']}" in case.data.get("checkpoints", ()):
+            made.restart()
+        for said in _said_after(case, event):
+            made.advance_to(said)
+    return made.fired
+
+
+class _Operated:
+    """A window operator of one shard, whose keys are numbered as they come."""
+
+    def __init__(self, bound: Aggregate) -> None:
+        self._bound = bound
+        self._texts = TextCodes()
+        self._operator = self._new()
+        self._keys: dict[str, int] = {}
+        self._watermark_us = -(2**63)
+        self._sequence = 0
+        self.fired = Fired()
+
+    def _new(self) -> WindowOperator:
+        return WindowOperator(self._bound, None, self._texts, capacity=1, count_fills=True)
+
+    def add(self, event: Event) -> None:
+        code = self._keys.setdefault(event["key"], len(self._keys))
+        batch = EventBatch(pa.Table.from_pylist([event]), np.array([event["ts"]]))
+        prepared = self._operator.prepare(Fed(batch, self._sequence, self._texts))
+        self._sequence += 1
+        rows = prepared.rows, np.array([code]), self._watermark_us
+        if event["ts"] > self._watermark_us:
+            self._operator.process(0, prepared, *rows)
+        elif self._operator.process_late(0, prepared, *rows).any():
+            self.fired.late.append(event["id"])
+        self._take()
+
+    def advance_to(self, watermark_us: int) -> None:
+        self._watermark_us = watermark_us
+        self._operator.advance_to(0, watermark_us)
+        self._take()
+
+    def restart(self) -> None:
+        saved, self._operator = self._operator.snapshot(0), self._new()
+        self._operator.restore(0, [(saved, np.arange(len(self._keys)))])
+
+    def _take(self) -> None:
+        taken = self._operator.take(self._key_columns)
+        if taken is not None:
+            columns = [taken.table.column(name) for name in ("key", "start", "end", "value")]
+            numbers = [c if n in (0, 3) else c.cast(pa.int64()) for n, c in enumerate(columns)]
+            self.fired.rows.append(list(zip(*(c.to_pylist() for c in numbers), strict=True)))
+
+    def _key_columns(self, _: int, codes: Int64s) -> Sequence[Column]:
+        names = list(self._keys)
+        texts: Any = pa.array([names[code] for code in codes.tolist()], pa.string())
+        return [Column(DataType.TEXT, texts)]
