@@ -45,27 +45,28 @@ KINDS = {
 
 @dataclass(slots=True)
 class Fired:
-    """What has come out. `rows`: step by step; within a step (a watermark, an event) in no order."""
+    """What has come out. `rows`: step by step (a watermark, an event), in no order within one."""
 
     rows: list[list[Row]] = field(default_factory=list)
     late: list[int] = field(default_factory=list)
 
     def add(self, result: cep.Result) -> None:
         table = result.tables["found"]
-        us = table.column("start").cast(pa.int64()), table.column("end").cast(pa.int64())
         factor = MS_US if pa.types.is_timestamp(table.schema.field("start").type) else 1
-        starts, ends = ([_exact(n, factor) for n in column.to_pylist()] for column in us)
-        keys = (
-            table.column("key").to_pylist() if "key" in table.schema.names else [None] * len(ends)
-        )
+        starts, ends = (_exact(table.column(name), factor) for name in ("start", "end"))
+        has_key = "key" in table.schema.names
+        keys = table.column("key").to_pylist() if has_key else [None] * len(table)
         values = table.column("value").to_pylist()
         self.rows.append(list(zip(keys, starts, ends, values, strict=True)))
-        self.late += result.late.to_arrow().column("id").to_pylist() if len(result.late) else []
+        if len(result.late):
+            ids: Any = result.late.to_arrow().column("id").to_pylist()
+            self.late += ids
 
 
-def _exact(number: int, factor: int) -> int:
-    assert number % factor == 0, "windows of cases begin and end with whole ms"
-    return number // factor
+def _exact(column: Any, factor: int) -> list[int]:
+    numbers: list[int] = column.cast(pa.int64()).to_pylist()
+    assert all(number % factor == 0 for number in numbers), "windows of cases have whole ms"
+    return [number // factor for number in numbers]
 
 
 def window_problems(case: Case) -> list[str]:
