@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from cep.engine.errors import DataError
 from cep.engine.io.clock import now_seconds, wait
+from cep.engine.io.file_sink import commit_for
 from cep.engine.io.replay.source import Declared, ReplaySource
 from cep.engine.io.sink import Sink
 from cep.engine.results import ErrorBatch
@@ -243,9 +244,8 @@ class JobLoop:
     def _open_sinks(self, states: Snapshot) -> None:
         places = {sink.place for sink in self._plan.sinks}
         for place, state in states.items():
-            if place not in places and state is not None and state["pending"]:
-                message = f"the checkpoint holds rows for {place}, to which no sink writes now"
-                raise DataError(f"{message}: run the job once more with that sink")
+            if place not in places and state is not None:
+                commit_for(place, state)
         at_once = self._plan.guarantee is Guarantee.AT_LEAST_ONCE
         for sink in self._plan.sinks:
             sink.open(states.get(sink.place), at_once=at_once)

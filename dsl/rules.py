@@ -76,7 +76,9 @@ def read_rules(text: str, name: str = "<rules>", functions: Collection[str] = ()
     for statement, tree in parse_statements(text, syntax, explain):
         reader.add(statement, tree)
     everything = reader.rules()
-    found = [*reader.problems, *validate_rules(everything)]
+    lost = [table.name for table in reader.lost_tables]
+    found = [*reader.problems, *validate_rules(everything, lost)]
+    everything = replace(everything, tables=(*everything.tables, *reader.lost_tables))
     rules = _without_too_large(everything)
     unclear = tuple(problem for problem in found if not problem.warning)
     problems = [*found, *check_rules(rules), *syntax]
@@ -115,6 +117,7 @@ class _Reader:
     patterns: list[Pattern] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
+    lost_tables: list[Table] = field(default_factory=list)
     lost_features: list[tuple[str, str]] = field(default_factory=list)
 
     def rules(self) -> RuleSet:
@@ -162,7 +165,7 @@ class _Reader:
             if first == "stream":
                 self.streams.append(Stream(name, span=span))
             elif first == "table":
-                self.tables.append(Table(name, (), (), span=span))
+                self.lost_tables.append(Table(name, (), (), span=span))
             elif first == "feature" and len(tokens) > 3 and words[1] == "on":
                 self.lost_features.append((name_of(tokens[3]), name))
             elif first == "pattern":

@@ -45,9 +45,6 @@ class StatementLowering:
         time, unit = self._maybe(
             "time", lambda tree: time_of(tree, fields, f"table {self.name}", self.problems)
         ) or (None, "ms")
-        if self.clauses.get("by") is None:
-            hint = "say by which fields its rows are found: table merchants (...) by merchant"
-            self._problem("the table has no key", self.span, hint)
         return Table(self.name, fields, self._names("by"), time, unit, self.span)
 
     def feature(self) -> Feature:
@@ -74,7 +71,7 @@ class StatementLowering:
         return Aggregate(
             self.name,
             stream=self._source("an aggregate") or "",
-            select=self._select(expressions, "select count(*) as n"),
+            select=self._select(expressions),
             key=self._names("by"),
             window=self._maybe("window", self._window),
             where=self._where(),
@@ -92,7 +89,7 @@ class StatementLowering:
             self.name,
             left,
             right,
-            select=self._select(EventLowering(self.problems), f"select {left}.x, {right}.y"),
+            select=self._select(EventLowering(self.problems)),
             key=self._names("by"),
             low_us=low_us,
             high_us=high_us,
@@ -120,13 +117,9 @@ class StatementLowering:
         expressions = EventLowering(self.problems)
         return self._maybe("where", lambda tree: expressions.expression(branch(tree, 0)))
 
-    def _select(self, expressions: ExpressionLowering, example: str) -> tuple[Output, ...]:
-        tree = self.clauses.get("select")
-        if tree is None:
-            hint = f"say what its rows hold: {example}"
-            self._problem(f"the {self.tree.data} has no 'select'", self.span, hint)
-            return ()
-        return lower_items(parts_of(tree), expressions)
+    def _select(self, expressions: ExpressionLowering) -> tuple[Output, ...]:
+        items = self._maybe("select", parts_of) or []
+        return lower_items(items, expressions)
 
     def _source(self, what: str) -> str | None:
         """The one stream of the clause `from`."""

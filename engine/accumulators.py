@@ -49,7 +49,7 @@ INITIAL: dict[int, tuple[int | float, ...]] = {
     layout.MAX_TEXT: (-1,),
     layout.FIRST_OF: (INT64_MAX, INT64_MAX, 0, 0),
     layout.LAST_OF: (INT64_MIN, -1, 0, 0),
-    layout.MOMENTS: (0.0, 0.0, 0.0),
+    layout.MOMENTS: (0, 0, 0, 0, 0),
 }
 EXTREMES = {
     "min": {DataType.FLOAT: layout.MIN_F, DataType.TEXT: layout.MIN_TEXT},
@@ -211,10 +211,14 @@ class _Values:
         return self._sum_or_mean(function, argument, counts, report)
 
     def _deviation(self) -> Column:
-        count = self._real(layout.MOMENTS)
-        squares = self._real(layout.MOMENTS, 2)
-        variance = squares / np.maximum(count - 1.0, 1.0)
-        return Column(DataType.FLOAT, np.sqrt(variance), count > 1.0)
+        """Of a sample: from sums of 106 bits, so that little is lost where the mean is large."""
+        counts = self._word(layout.MOMENTS)
+        total, squares = (
+            (self._real(layout.MOMENTS, i), self._real(layout.MOMENTS, i + 1)) for i in (1, 3)
+        )
+        deviations = squared_deviations(counts, total, squares)
+        variance = deviations / np.maximum(counts - 1, 1)
+        return Column(DataType.FLOAT, np.sqrt(variance), counts > 1)
 
     def _sum_or_mean(
         self, function: str, argument: DataType, counts: Int64s, report: Report
@@ -241,6 +245,41 @@ class _Values:
         total = (np.where(too_large, 0, high) << 32) | low
         real = np.where(too_large, high * 2.0**32 + low, total.astype(np.float64))
         return total, real, too_large
+
+
+Pair = tuple[Array, Array]  # a double-double: its value is the sum of the two
+
+
+def squared_deviations(counts: Int64s, total: Pair, squares: Pair) -> Array:
+    """sum((x - mean)**2) = sum(x**2) - sum(x)**2 / n; 0 where it is less than its rounding."""
+    count = np.maximum(counts, 1).astype(np.float64)
+    high, low = _product(total[0], total[0])
+    low = low + 2.0 * total[0] * total[1]
+    mean_high = high / count
+    back_high, back_low = _product(mean_high, count)
+    mean_low = (((high - back_high) - back_low) + low) / count
+    difference = squares[0] - mean_high
+    part = difference - squares[0]
+    error = (squares[0] - (difference - part)) + (-mean_high - part)
+    found = difference + (error + squares[1] - mean_low)
+    rounding = count * 2.0**-103 * squares[0]
+    kept: Array = np.where(found <= rounding, 0.0, found)
+    return kept
+
+
+def _product(a: Array, b: Array) -> Pair:
+    """The rounded product and its exact error (Dekker 1971)."""
+    a_high, a_low = _split(a)
+    b_high, b_low = _split(b)
+    product = a * b
+    error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    return product, error
+
+
+def _split(value: Array) -> Pair:
+    scaled = 134217729.0 * value  # 2**27 + 1
+    high = scaled - (scaled - value)
+    return high, value - high
 
 
 def column_of_words(kind: DataType, words: Int64s, valid: Bools, texts: TextCodes) -> Column:

@@ -194,10 +194,10 @@ class RunArena:
 
     def _drop_idle_keys(self) -> None:
         kept = np.flatnonzero(self._has_state())
-        held = self.keys[kept]
+        held, before = self.keys[kept], self._slots.count
         self._slots.keep(kept)
-        self.keys = _empty_keys(len(self.keys))
         self.keys[: len(kept)] = held
+        _empty(self.keys[len(kept) : before])
         if self.arena.counters[layout.TIMERS] > 0:
             self._schedule_all()
 
@@ -416,11 +416,16 @@ class RunArena:
 
 
 def _empty_keys(count: int) -> Int64s:
-    keys = np.full((count, layout.KEY_FIELDS), -1, np.int64)
-    keys[:, layout.KEY_RUNS] = 0
-    keys[:, layout.KEY_WAITINGS] = 0
-    keys[:, layout.KEY_TIMER] = layout.NEVER
+    keys = np.empty((count, layout.KEY_FIELDS), np.int64)
+    _empty(keys)
     return keys
+
+
+def _empty(keys: Int64s) -> None:
+    """Say of these keys that they have no state."""
+    keys[:] = -1
+    keys[:, [layout.KEY_RUNS, layout.KEY_WAITINGS]] = 0
+    keys[:, layout.KEY_TIMER] = layout.NEVER
 
 
 def _empty_arena(tables: Tables, capacity: int) -> layout.Arena:

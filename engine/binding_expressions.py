@@ -422,6 +422,8 @@ class ExpressionBinder:
             hint = closest(call.function, [*FUNCTIONS, *CAPTURE_FUNCTIONS])
             if self.aggregated is not None:
                 hint = closest(call.function, [*FUNCTIONS, *AGGREGATES, *self.functions])
+            elif call.function in AGGREGATES and call.function not in CAPTURE_FUNCTIONS:
+                hint = f"{call.function} is for 'aggregate' and 'feature'; a pattern may read these"
             if call.function in CAPTURE_FUNCTIONS:
                 hint = f"say whose events: {call.function}(VARIABLE.FIELD)"
             self._problem(f"no function '{call.function}'", call.span, hint)

@@ -44,6 +44,8 @@ from cep.engine.plan import (
 
 Statement = Pattern | Aggregate | Join
 
+PROBLEMS_MAX = 100  # unknown streams that are told: each is compared with all names there are
+
 
 def build_dataflow(
     rules: RuleSet, streams: Mapping[str, Stream], functions: Functions = NO_FUNCTIONS
@@ -142,8 +144,15 @@ class _Builder:
         columns = {name: own_columns(s) for name, s in (self.base | self.made).items()}
         items: list[Item] = [*self.features, *self.statements]
         members = members_read(self.tables, items, columns, self.problems)
+        lookups = members.lookups_by_stream()
+
+        def look_up(name: str) -> None:
+            mine = lookups.get(name, [])
+            for column in members.fields_for(self.streams[name], mine, self.problems):
+                self._append(name, column)
+
         for name in self.base:
-            self._look_up(name, members)
+            look_up(name)
         for item, level in in_order([*members.versions.values(), *items], self.problems):
             if isinstance(item, Feature):
                 self.bound.features.append(self._feature(item, level))
@@ -151,7 +160,7 @@ class _Builder:
                 node = self._node(item, level)
                 self.bound.nodes.append(node)
                 self.streams[node.name] = node.stream
-                self._look_up(node.name, members)
+                look_up(node.name)
         return self._dataflow(members), self.problems
 
     def _problem(self, message: str, item: Item, hint: str | None = None) -> None:
@@ -170,10 +179,10 @@ class _Builder:
                     self._problem(f"'{name}' is a table, not a stream", item, hint)
                 elif isinstance(item, Pattern):
                     continue
-                elif name:
+                elif name and len(self.problems) < PROBLEMS_MAX:
                     rows = (n for n, made in self.made.items() if not isinstance(made, Pattern))
                     known = [n for n in (*self.base, *rows) if n and n != item.name]
-                    hint = closest(name, known) or f"known: {', '.join(known)}"
+                    hint = closest(name, known) or f"known: {', '.join(known[:20])}"
                     self._problem(f"no stream '{name}'", item, hint if known else None)
                 self.streams[name] = Stream(name)
 
@@ -199,10 +208,6 @@ class _Builder:
         if known.fields:
             self.streams[stream] = replace(known, fields=(*known.fields, column))
 
-    def _look_up(self, stream: str, members: Members) -> None:
-        for column in members.fields_for(self.streams[stream], self.problems):
-            self._append(stream, column)
-
     def _feature(self, feature: Feature, level: int) -> _Levelled:
         stream = self.streams[feature.stream]
         source = self.streams[feature.source or feature.stream]
@@ -220,14 +225,21 @@ class _Builder:
                 return self._aggregate(statement, level)
 
     def _pattern(self, pattern: Pattern, level: int) -> Node:
-        # Messages list the streams there are; patterns are among them where they are read.
-        unread = {name for name, made in self.made.items() if isinstance(made, Pattern)}
-        unread -= set(pattern.streams)
-        known = {name: stream for name, stream in self.streams.items() if name not in unread}
-        bound, problems = bind_pattern(pattern, known)
+        bound, problems = bind_pattern(pattern, self._streams_for(pattern))
         self.problems += problems
         stream = stream_of_pattern(bound, self._key_of(bound))
         return Node(NodeKind.PATTERN, bound, stream, level)
+
+    def _streams_for(self, pattern: Pattern) -> dict[str, Stream]:
+        """What the pattern reads. Where it names what there is not, all streams, for the message.
+
+        Patterns are among these only if it reads them.
+        """
+        named = {*sources_of(pattern), *(d.stream for d in pattern.definitions if d.stream)}
+        if named <= self.streams.keys():
+            return {name: self.streams[name] for name in named}
+        unread = {name for name, made in self.made.items() if isinstance(made, Pattern)} - named
+        return {name: stream for name, stream in self.streams.items() if name not in unread}
 
     def _join(self, join: Join, level: int) -> Node:
         left, right = self.streams[join.left], self.streams[join.right]
@@ -256,15 +268,21 @@ class _Builder:
         read = self._read_in_the_end()
         lookups = tuple(found for member, found in members.lookups.items() if member in read)
         features = [found for found in self.bound.features if found.member in read]
-        self._warn_of_unused(features, {name for _, name in read})
+        used_tables = {lookup.table for lookup in lookups}
+        used_tables |= {f.feature.source or "" for f in features if f.member in members.versions}
+        self._warn_of_unused({found.member for found in features}, used_tables)
         features += self.bound.hidden
         features.sort(key=lambda found: found.level)
         sources = [*self.statements, *(found.feature for found in features)]
         used = dict.fromkeys(name for item in sources for name in sources_of(item))
         named = [name for name in self.versions if name in used]
         named += [name for name in used if name in self.base and name not in self.versions]
-        added = [(lookup.stream, lookup.name) for lookup in lookups]
-        added += [found.member for found in features]
+        added: dict[str, list[str]] = {}
+        for stream, name in (
+            *((lookup.stream, lookup.name) for lookup in lookups),
+            *(found.member for found in features),
+        ):
+            added.setdefault(stream, []).append(name)
         nodes = [replace(n, stream=self._with(n.stream, added)) for n in self.bound.nodes]
         looked_up = {*named, *(lookup.table for lookup in lookups)}
         return Dataflow(
@@ -276,10 +294,10 @@ class _Builder:
             feature_levels=tuple(found.level for found in features),
         )
 
-    def _with(self, own: Stream, added: list[Member]) -> Stream:
+    def _with(self, own: Stream, added: Mapping[str, list[str]]) -> Stream:
         """A stream with its own fields and those that are added to it, in this order."""
-        types = {column.name: column for column in self.streams[own.name].fields}
-        more = (types[name] for stream, name in added if stream == own.name and name in types)
+        columns = {column.name: column for column in self.streams[own.name].fields}
+        more = (columns[name] for name in added.get(own.name, ()) if name in columns)
         return replace(own, fields=(*own.fields, *more))
 
     def _read_in_the_end(self) -> set[Member]:
@@ -294,15 +312,15 @@ class _Builder:
                 waiting += [known[member] for member in new if member in known]
         return read
 
-    def _warn_of_unused(self, used: list[_Levelled], names: set[str]) -> None:
-        kept = {found.member for found in used}
+    def _warn_of_unused(self, features: set[Member], tables: set[str]) -> None:
+        unread = {found.member for found in self.bound.features} - features
         for feature in self.features:
-            if (feature.stream, feature.name) not in kept:
+            if (feature.stream, feature.name) in unread:
                 message = f"feature '{feature.name}' is never read: it is not computed"
                 hint = "read it in a pattern, an aggregate or a join"
                 self.problems.append(Problem(message, feature.span, hint, warning=True))
         for table in self.rules.tables:
-            if not any(name.startswith(f"{table.name}.") for name in names):
+            if table.name not in tables:
                 message = f"nothing is looked up in table '{table.name}'"
                 hint = f"write {table.name}.FIELD in a condition, or leave the table out"
                 self.problems.append(Problem(message, table.span, hint, warning=True))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
 
 from cep.engine.dataflow_reads import reads_of, sources_of
 from cep.engine.errors import Problem
 from cep.engine.pattern import Pattern
 from cep.engine.plan import Aggregate, Feature, Join
+
+SHOWN_MAX = 6  # names in a message
 
 Item = Feature | Pattern | Aggregate | Join
 
@@ -17,21 +20,23 @@ def in_order(items: Sequence[Item], problems: list[Problem]) -> Iterator[tuple[I
 
     A feature has level 0 where its stream and source are base streams, a statement where all that
     it reads has; what reads the stream of a statement of level n has level n + 1. Items in a
-    circle, and what depends on them, are left out: each circle is a problem.
+    circle, and what depends on them, are left out: each circle is a problem. O(n log n).
     """
     needed = _needed(items)
+    readers = _readers(needed)
+    missing = [len(numbers) for numbers in needed]
     levels: dict[int, int] = {}
-    waiting = list(range(len(items)))
-    while waiting:
-        ready = [number for number in waiting if all(n in levels for n in needed[number])]
-        for number in ready:
-            steps = (levels[n] + (not isinstance(items[n], Feature)) for n in needed[number])
-            levels[number] = max(steps, default=0)
-            yield items[number], levels[number]
-        waiting = [number for number in waiting if number not in levels]
-        if not ready:
-            problems += _circles(items, needed, waiting)
-            return
+    ready = [number for number, count in enumerate(missing) if not count]
+    while ready:
+        number = heappop(ready)
+        steps = (levels[n] + (not isinstance(items[n], Feature)) for n in needed[number])
+        levels[number] = max(steps, default=0)
+        yield items[number], levels[number]
+        for reader in readers[number]:
+            missing[reader] -= 1
+            if not missing[reader]:
+                heappush(ready, reader)
+    problems += _circles(items, needed, {n for n in range(len(items)) if n not in levels})
 
 
 def _needed(items: Sequence[Item]) -> list[list[int]]:
@@ -48,35 +53,53 @@ def _needed(items: Sequence[Item]) -> list[list[int]]:
     return found
 
 
+def _readers(needed: list[list[int]]) -> list[list[int]]:
+    """For each item the numbers of those that read it."""
+    found: list[list[int]] = [[] for _ in needed]
+    for number, others in enumerate(needed):
+        for other in others:
+            found[other].append(number)
+    return found
+
+
 def _circles(
-    items: Sequence[Item], needed: list[list[int]], waiting: list[int]
+    items: Sequence[Item], needed: list[list[int]], waiting: set[int]
 ) -> Iterator[Problem]:
     """One problem for each circle among the items that wait for each other."""
-    rest = set(waiting)
-    while rest:
-        circle = _circle_from(min(rest), needed, rest)
-        yield _problem([items[number] for number in circle])
-        lost = set(circle)
-        while more := {n for n in rest - lost if lost & set(needed[n])}:
-            lost |= more
-        rest -= lost
-        rest = {n for n in rest if any(other in rest for other in needed[n])}
+    readers = _readers(needed)
+    for start in sorted(waiting):
+        if start in waiting and (circle := _circle_from(start, needed, waiting)):
+            yield _problem([items[number] for number in circle])
+            lost = list(circle)
+            while lost:
+                number = lost.pop()
+                if number in waiting:
+                    waiting.discard(number)
+                    lost += readers[number]
 
 
-def _circle_from(start: int, needed: list[list[int]], rest: set[int]) -> list[int]:
-    """The circle that is reached by going from what is read to what that reads."""
-    path = [start]
+def _circle_from(start: int, needed: list[list[int]], waiting: set[int]) -> list[int]:
+    """The circle that is reached by going from what reads to what is read; [] where none is."""
+    path = {start: None}
+    number = start
     while True:
-        follow = next(n for n in needed[path[-1]] if n in rest)
+        follow = next((n for n in needed[number] if n in waiting), None)
+        if follow is None:
+            return []
         if follow in path:
-            circle = path[path.index(follow) :]
+            numbers = list(path)
+            circle = numbers[numbers.index(follow) :]
             first = circle.index(min(circle))
             return circle[first:] + circle[:first]
-        path.append(follow)
+        path[follow] = None
+        number = follow
 
 
 def _problem(circle: list[Item]) -> Problem:
     names = [f"'{item.name}'" for item in circle]
+    if len(names) > SHOWN_MAX:
+        message = f"a circle of {len(names)} statements, from {names[0]} back to itself"
+        return Problem(message, circle[0].span, "begin with a stream of events")
     if len(names) == 1:
         return Problem(f"{names[0]} reads itself", circle[0].span, "read what it is made of")
     following = [*names[1:], names[0]]

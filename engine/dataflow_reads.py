@@ -210,7 +210,7 @@ def _without_inner(expression: Expression, kind: type[Expression]) -> Iterator[E
         node = stack.pop()
         yield node
         if not isinstance(node, kind):
-            stack.extend(children(node))
+            stack.extend(reversed(list(children(node))))
 
 
 def _reads_of_feature(feature: Feature) -> Iterator[Read]:

@@ -25,9 +25,16 @@ class Members:
     lookups: dict[Member, Lookup] = field(default_factory=dict)
     versions: dict[Member, Feature] = field(default_factory=dict)
 
-    def fields_for(self, stream: Stream, problems: list[Problem]) -> Iterator[StreamField]:
-        """What lookups add to a stream, in order; keys must have the same types in both."""
-        mine = [lookup for lookup in self.lookups.values() if lookup.stream == stream.name]
+    def lookups_by_stream(self) -> dict[str, list[Lookup]]:
+        found: dict[str, list[Lookup]] = {}
+        for lookup in self.lookups.values():
+            found.setdefault(lookup.stream, []).append(lookup)
+        return found
+
+    def fields_for(
+        self, stream: Stream, mine: list[Lookup], problems: list[Problem]
+    ) -> Iterator[StreamField]:
+        """What the stream's lookups add to it, in order; keys must have the same types in both."""
         for name in dict.fromkeys(lookup.table for lookup in mine):
             problems += key_type_problems(self.tables[name], stream)
         for lookup in mine:
@@ -70,7 +77,7 @@ def _columns_of(table: Table, reads: Sequence[Read]) -> Iterable[str]:
         return [column.name for column in table.fields]
     prefix = member_name(table.name, "")
     names = (node.name for node, _ in reads)
-    return dict.fromkeys(n.removeprefix(prefix) for n in names if n.startswith(prefix))
+    return dict.fromkeys(name.removeprefix(prefix) for name in names if name.startswith(prefix))
 
 
 def _with_key(

@@ -15,7 +15,7 @@ class KeySlots:
 
     def __init__(self) -> None:
         self._slot_of = np.empty(0, np.int32)  # by code; -1: none
-        self._codes = np.empty(0, np.int64)  # by slot
+        self._codes = np.empty(0, np.int64)  # by slot, with room for more
         self.count = 0
 
     @property
@@ -47,22 +47,26 @@ class KeySlots:
         return slots, distinct
 
     def add(self, codes: Int64s) -> None:
-        """Give slots to these distinct keys, which have none."""
+        """Give slots to these distinct keys, which have none. O(codes), on the average."""
         total = self.count + len(codes)
-        self._codes = np.concatenate([self.codes, codes])
+        if total > len(self._codes):
+            larger = np.empty(max(total, 2 * len(self._codes)), np.int64)
+            larger[: self.count] = self.codes
+            self._codes = larger
+        self._codes[self.count : total] = codes
         self._slot_of[codes] = np.arange(self.count, total, dtype=np.int32)
         self.count = total
 
     def keep(self, slots: Int64s) -> None:
         """Only these keys have a slot from now on, the i-th of them slot i."""
+        kept = self.codes[slots]
         self._slot_of[self.codes] = -1
-        self._codes, self.count = self.codes[slots], 0
-        kept, self._codes = self._codes, self._codes[:0]
+        self.count = 0
         self.add(kept)
 
     def renumber(self, codes: Int64s) -> None:
         """Code i is from now on what was codes[i] (sorted); every key with a slot is among them."""
         number = np.searchsorted(codes, self.codes)
         self._slot_of = np.full(len(codes), -1, np.int32)
-        self._codes, self.count = self._codes[:0], 0
+        self.count = 0
         self.add(number)

@@ -21,7 +21,9 @@ class Limit:
     `runs_per_key`: a run that would be added to as many in its key is refused, or, under "drop
     oldest", the first of the key's runs in the order of their first events makes way for it.
     `runs`: the same over all keys of an arena; there the new run is always refused, since the
-    oldest over all keys cannot be told cheaply. Completed matches are not runs and never refused.
+    oldest over all keys cannot be told cheaply. An arena is one shard: with this bound, unlike
+    with the first, results depend on the number of shards. Completed matches are not runs and are
+    never refused. Neither bound makes results depend on batches.
     """
 
     runs_per_key: int | None = None

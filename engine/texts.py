@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.compute as _compute
 from cep.engine.batch import Int64s
 from cep.engine.snapshot import Snapshot
 
+_NONE = np.empty(0, np.int64)
 pc: Any = _compute  # the published stubs know neither half of the functions nor string arrays
 
 
@@ -70,10 +72,11 @@ class TextCodes:
         self._code: dict[str, int] = {}
         self._texts: list[str] = []
         self._pinned = 0
-        self._rank: Int64s = np.empty(0, np.int64)
+        self._order: Int64s = _NONE  # codes by text
+        self._rank: Int64s = _NONE
         self._written: Any = pa.array([], pa.large_string())  # the first of the texts
         self._seen = SeenDictionary()
-        self._codes_seen: Int64s = np.empty(0, np.int64)  # of the dictionary seen last; -1: none
+        self._codes_seen: Int64s = _NONE  # of the dictionary seen last; -1: none
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -127,12 +130,26 @@ class TextCodes:
         return np.array(found, np.int64)
 
     def rank(self) -> Int64s:
-        """Place of each code in the order of texts by code point; O(n log n) after new texts."""
-        if len(self._rank) != len(self._texts):
-            order = np.array(sorted(range(len(self._texts)), key=self._texts.__getitem__), np.int64)
-            self._rank = np.empty(len(order), np.int64)
-            self._rank[order] = np.arange(len(order))
+        """Place of each code in the order of texts by code point.
+
+        O(n) after a few new texts, O(n log n) after many.
+        """
+        before, size = len(self._order), len(self._texts)
+        if before != size:
+            fresh = sorted(range(before, size), key=self._texts.__getitem__)
+            if 8 * len(fresh) > size:
+                fresh, self._order = sorted(range(size), key=self._texts.__getitem__), _NONE
+            self._order = np.insert(self._order, self._places(fresh), fresh)
+            self._rank = np.empty(size, np.int64)
+            self._rank[self._order] = np.arange(size)
         return self._rank
+
+    def _places(self, codes: list[int]) -> list[int]:
+        """Where in the order of the texts that are in it these others belong."""
+        texts, order = self._texts, self._order
+        if not len(order):
+            return [0] * len(codes)
+        return [bisect_left(order, texts[code], key=texts.__getitem__) for code in codes]
 
     def array(self) -> Any:
         """All texts by code as an Arrow large_string array; O(those that came since last time)."""
@@ -165,7 +182,7 @@ class TextCodes:
         self._texts = [texts[i] for i in np.flatnonzero(kept).tolist()]
         self._code = {text: code for code, text in enumerate(self._texts)}
         self._written = self._written.filter(pa.array(kept[: len(self._written)]))
-        self._rank = np.empty(0, np.int64)
+        self._order = self._rank = _NONE
         self._seen.forget()
         return mapping
 

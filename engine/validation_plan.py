@@ -39,12 +39,13 @@ WINDOW_BOUNDS = ("window_start", "window_end")
 Statement = Feature | Aggregate | Join
 
 
-def validate_rules(rules: RuleSet) -> list[Problem]:
+def validate_rules(rules: RuleSet, tables: Collection[str] = ()) -> list[Problem]:
     """Everything wrong or doubtful in the structure of the statements. Never raises.
 
-    Says nothing of fields and types: `engine.dataflow` does, once the schema is known.
+    `tables` are names of further tables, of which nothing else is known. Says nothing of fields and
+    types: `engine.dataflow` does, once the schema is known.
     """
-    tables = tuple(table.name for table in rules.tables)
+    tables = (*tables, *(table.name for table in rules.tables))
     problems = [problem for stream in rules.streams for problem in _stream_problems(stream)]
     problems += [problem for table in rules.tables for problem in _table_problems(table)]
     statements: list[Statement] = [*rules.features, *rules.aggregates, *rules.joins]
@@ -73,6 +74,9 @@ def _stream_problems(stream: Stream) -> Iterator[Problem]:
 def _table_problems(table: Table) -> Iterator[Problem]:
     known = tuple(column.name for column in table.fields)
     yield from _repeated_names("key field", table.key, table.span)
+    if not table.key:
+        hint = "say by which fields its rows are found: table merchants (...) by merchant"
+        yield Problem("the table has no key", table.span, hint)
     for name in table.key:
         if known and name not in known:
             hint = closest(name, known) or f"its fields are {_listed(known)}"
@@ -127,6 +131,8 @@ def expressions_of(statement: Statement) -> Iterator[Expression]:
 
 def _statement_problems(statement: Statement, tables: Collection[str]) -> list[Problem]:
     problems = list(_name_problems(statement))
+    if not isinstance(statement, Feature) and not statement.select:
+        problems.append(_no_columns(statement))
     for expression in expressions_of(statement):
         problems += _aggregated_problems(expression)
     match statement:
@@ -139,6 +145,15 @@ def _statement_problems(statement: Statement, tables: Collection[str]) -> list[P
     if not isinstance(statement, Join):
         problems += _member_problems(statement, tables)
     return problems
+
+
+def _no_columns(statement: Aggregate | Join) -> Problem:
+    if isinstance(statement, Aggregate):
+        what, columns = "aggregate", "count(*) as n"
+    else:
+        what, columns = "join", f"{statement.left}.FIELD, {statement.right}.FIELD"
+    hint = f"say what its rows hold: select {columns}"
+    return Problem(f"the {what} has no 'select'", statement.span, hint)
 
 
 def _name_problems(statement: Statement) -> Iterator[Problem]:
@@ -354,6 +369,8 @@ def _join_problems(join: Join, tables: Collection[str]) -> Iterator[Problem]:
         if join.window.kind is not WindowKind.TUMBLING:
             message = f"a join over a {join.window.kind.value} window"
             yield Problem(message, join.span, "joins know window tumbling, within and between")
+        if join.low_us or join.high_us:
+            yield Problem("the join has a window and bounds on time", join.span, "leave one out")
     if join.low_us > join.high_us:
         message = "'between' goes from the later to the earlier time: nothing is between"
         yield Problem(message, join.span, "the smaller bound comes first")

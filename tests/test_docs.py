@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import cep
+from cep.engine.aggregates import AGGREGATES
 from cep.engine.functions import FUNCTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,7 +55,10 @@ def test_an_example_of_a_rule_file_compiles_without_a_warning(rules: str) -> Non
 
 
 @pytest.mark.parametrize("code", examples("python"))
-def test_an_example_in_python_runs(code: str, tmp_path: Path) -> None:
+def test_an_example_in_python_runs(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # some write files
     script = tmp_path / "example.py"
     script.write_text(code)
     runpy.run_path(str(script))
@@ -93,6 +97,11 @@ def test_the_functions_listed_are_those_there_are() -> None:
     text = section("Conditions")
     rows = [line for line in text.splitlines() if re.match(r"\| (numbers|text|times|any)", line)]
     assert sorted(re.findall(r"`(\w+)`", "".join(rows))) == sorted(FUNCTIONS)
+
+
+def test_the_aggregate_functions_listed_are_those_there_are() -> None:
+    cells = first_cells(section("Aggregate functions"))
+    assert sorted({cell.split("(")[0] for cell in cells}) == sorted(AGGREGATES)
 
 
 @pytest.mark.parametrize("page", PAGES)

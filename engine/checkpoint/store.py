@@ -1,7 +1,7 @@
 """Snapshots -> numbered checkpoints and named savepoints at one place, and the newest of them back.
 
 `checkpoint-00000012.ckpt` is a checkpoint: numbers rise, a number is never used twice, and old ones
-are deleted. `savepoint-NAME.cep` is one that somebody asked for, and is never deleted.
+are deleted. `savepoint-NAME.ckpt` is one that somebody asked for, and is never deleted.
 
 What is deleted: after a write, whatever is older than the `keep`th newest checkpoint that is known
 to be good. Known is one that this store has written, or has read without finding damage; where it

@@ -80,6 +80,7 @@ class FileSink:
         self._at_once, self._pending = at_once, []
         try:
             os.makedirs(self._directory, exist_ok=True)
+            _sync(os.path.dirname(self.place), os.O_RDONLY | os.O_DIRECTORY)
             self._take_lock()
             self._recover(state)
         except OSError as error:
@@ -199,6 +200,23 @@ class FileSink:
     def _unwritable(self, error: Any) -> DataError:
         reason = getattr(error, "strerror", None) or str(error)
         return DataError(f"{self._directory}: cannot be written: {reason}")
+
+
+def commit_for(directory: str, state: Value) -> None:
+    """Make visible what a checkpoint holds for a sink that the job has no more.
+
+    DataError where the directory is gone: its rows may never have been seen.
+    """
+    if not os.path.isdir(directory):
+        if state["pending"]:
+            message = f"{directory}: no such directory, but the checkpoint holds rows for it"
+            raise DataError(f"{message}; give it back (or a link to it) for one start of the job")
+        return
+    sink = FileSink(directory)
+    try:
+        sink.open(state, at_once=True)
+    finally:
+        sink.close()
 
 
 def _sync(path: str, flags: int) -> None:

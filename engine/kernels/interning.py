@@ -12,9 +12,13 @@ Int64s = npt.NDArray[np.int64]
 
 @inlined
 def slot_of(value: int, size: int) -> int:
-    """The first slot to look at: the high bits of a Fibonacci hash (Knuth, TAOCP vol. 3, 6.4)."""
+    """The first slot to look at: a Fibonacci hash (Knuth, TAOCP vol. 3, 6.4), its halves folded.
+
+    The lower half of the product knows nothing of the upper half of a pair of codes.
+    """
     mixed = np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)
-    slot: int = np.int64((mixed >> np.uint64(20)) & np.uint64(size - 1))  # type: ignore[assignment]
+    mixed ^= mixed >> np.uint64(32)
+    slot: int = np.int64(mixed & np.uint64(size - 1))  # type: ignore[assignment]
     return slot
 
 

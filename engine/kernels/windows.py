@@ -10,12 +10,14 @@ Windows are numbered in the order of their ends. Where `grid[ALONE]` is set an e
 from __future__ import annotations
 
 from cep.engine.kernels.jit import inlined, kernel
+from cep.engine.kernels.layout import ZERO
 from cep.engine.kernels.windows_lanes import add_event, merge_lanes
 from cep.engine.kernels.windows_layout import (
     ALONE,
     CLOSES,
     CODE,
     CUMULATES,
+    CURSOR,
     DIRTY,
     DIRTY_ENTRIES,
     DUE,
@@ -24,13 +26,13 @@ from cep.engine.kernels.windows_layout import (
     EVENTS,
     FIRINGS,
     FIRST,
-    FREE,
     FROM_ZERO,
     HEADER,
     ID,
     INT64_MAX,
     LAST,
     LAST_US,
+    LINKS,
     LIVE,
     LOOK,
     MEMBERS,
@@ -109,8 +111,9 @@ def end_pane(grid: Int64s, window: int) -> int:
 
 @inlined
 def has_free(entries: Entries) -> bool:
-    free: bool = entries.counters[FREE] >= 0 or entries.counters[USED] < entries.table.shape[0]
-    return free
+    """At most three quarters are in use, or a free one would be long to find."""
+    free: bool = 4 * entries.counters[LIVE] <= 3 * entries.table.shape[0]
+    return free and entries.counters[LIVE] < entries.table.shape[0]  # type: ignore[no-any-return]
 
 
 @inlined
@@ -124,26 +127,28 @@ def clear(lanes: Lanes, entries: Entries, entry: int) -> None:
 @inlined
 def insert(lanes: Lanes, entries: Entries, code: int, id_: int, older: int, newer: int) -> int:
     """A new entry between two of its key; there is a free one."""
-    table = entries.table
-    entry = entries.counters[FREE]
-    if entry >= 0:
-        entries.counters[FREE] = table[entry, OLDER]
-    else:
-        entry = entries.counters[USED]
-        entries.counters[USED] += 1
-    entries.counters[LIVE] += 1
-    for i in range(HEADER):
-        table[entry, i] = 0
+    table, links, counters = entries.table, entries.links, entries.counters
+    entry = counters[CURSOR]
+    while table[entry, CODE] >= 0:
+        entry += 1
+        if entry == table.shape[0]:
+            entry = ZERO
+    counters[CURSOR] = entry
+    counters[USED] = max(counters[USED], entry + 1)
+    counters[LIVE] += 1
     table[entry, CODE] = code
     table[entry, ID] = id_
     table[entry, FIRST] = INT64_MAX
-    table[entry, OLDER] = older
-    table[entry, NEWER] = newer
+    table[entry, DIRTY] = 0
+    for i in range(LINKS):
+        links[entry, i] = 0
+    links[entry, OLDER] = older
+    links[entry, NEWER] = newer
     clear(lanes, entries, entry)
     if older >= 0:
-        table[older, NEWER] = entry
+        links[older, NEWER] = entry
     if newer >= 0:
-        table[newer, OLDER] = entry
+        links[newer, OLDER] = entry
     else:
         entries.newest[code] = entry
     return entry  # type: ignore[no-any-return]
@@ -151,18 +156,24 @@ def insert(lanes: Lanes, entries: Entries, code: int, id_: int, older: int, newe
 
 @inlined
 def remove(entries: Entries, entry: int) -> None:
-    table = entries.table
-    older, newer = table[entry, OLDER], table[entry, NEWER]
+    links = entries.links
+    older, newer = links[entry, OLDER], links[entry, NEWER]
     if older >= 0:
-        table[older, NEWER] = newer
+        links[older, NEWER] = newer
     if newer >= 0:
-        table[newer, OLDER] = older
+        links[newer, OLDER] = older
     else:
-        entries.newest[table[entry, CODE]] = older
-    table[entry, CODE] = -1
-    table[entry, OLDER] = entries.counters[FREE]
-    entries.counters[FREE] = entry
+        entries.newest[entries.table[entry, CODE]] = older
+    entries.table[entry, CODE] = -1
     entries.counters[LIVE] -= 1
+
+
+@inlined
+def shrink(entries: Entries) -> None:
+    """Where nothing is left, begin from the first entry again."""
+    if entries.counters[LIVE] == 0:
+        entries.counters[USED] = 0
+        entries.counters[CURSOR] = 0
 
 
 @inlined
@@ -171,7 +182,7 @@ def find_or_insert(grid: Int64s, lanes: Lanes, entries: Entries, code: int, id_:
     older, newer = entries.newest[code], -1
     while older >= 0 and entries.table[older, ID] > id_:
         newer = older
-        older = entries.table[older, OLDER]
+        older = entries.links[older, OLDER]
     if older >= 0 and entries.table[older, ID] == id_:
         return older  # type: ignore[no-any-return]
     if not has_free(entries):
@@ -227,22 +238,22 @@ def emit(
         events += table[entry, EVENTS]
         dirty |= table[entry, DIRTY]
         first = min(first, table[entry, FIRST])
-        entry = -1 if grid[ALONE] else table[entry, OLDER]
+        entry = -1 if grid[ALONE] else entries.links[entry, OLDER]
     if events == 0 or (reason == EARLY and dirty == 0):
         return True
     rows[row, OUT_CODE] = table[newest, CODE]
     rows[row, OUT_WINDOW] = window
-    rows[row, OUT_END] = table[newest, END]
+    rows[row, OUT_END] = entries.links[newest, END]
     rows[row, OUT_FIRST] = first
-    rows[row, OUT_LAST] = table[newest, LAST]
+    rows[row, OUT_LAST] = entries.links[newest, LAST]
     rows[row, OUT_EVENTS] = events
-    rows[row, OUT_UPDATE] = table[newest, FIRINGS]
+    rows[row, OUT_UPDATE] = entries.links[newest, FIRINGS]
     rows[row, OUT_MEMBERS] = members
     entries.counters[ROWS] = row + 1
     entries.counters[MEMBERS] = members
     if grid[ALONE] and reason != LOOK:
         if reason != EARLY:
-            table[newest, FIRINGS] += 1
+            entries.links[newest, FIRINGS] += 1
         clear(lanes, entries, newest)
     return True
 
@@ -260,7 +271,7 @@ def emit_ending_at(
 ) -> bool:
     """The windows first..last of which this entry is the newest; False: no room, nothing done."""
     row, members = entries.counters[ROWS], entries.counters[MEMBERS]
-    id_, newer = entries.table[entry, ID], entries.table[entry, NEWER]
+    id_, newer = entries.table[entry, ID], entries.links[entry, NEWER]
     for window in range(max(first, first_window(grid, id_)), min(last, last_window(grid, id_)) + 1):
         if newer >= 0 and entries.table[newer, ID] < end_pane(grid, window):
             break
@@ -313,10 +324,10 @@ def add_late(
         newest = arrivals.entry[event]
         while counters[RESUME] <= min(last_window(grid, id_), fired_to):
             window = counters[RESUME]
-            newer = table[newest, NEWER]
+            newer = entries.links[newest, NEWER]
             while newer >= 0 and table[newer, ID] < end_pane(grid, window):
                 newest = newer
-                newer = table[newest, NEWER]
+                newer = entries.links[newest, NEWER]
             if not emit(grid, lanes, entries, fired, newest, window, 0):
                 return event
             counters[RESUME] = window + 1
@@ -349,6 +360,69 @@ def fire(
 
 
 @kernel
+def fire_window(
+    grid: Int64s,
+    lanes: Lanes,
+    entries: Entries,
+    fired: Fired,
+    places: Int64s,
+    window: int,
+    reason: int,
+) -> bool:
+    """Put out one window for all keys; False: no room, and nothing is put out.
+
+    Reads the entries as they lie, where `fire` follows the list of each key: for few windows over
+    many keys several times as fast. `places`, by key code, is -1 before and after. Without members,
+    and not for entries that are windows. O(entries).
+    """
+    table, rows, counters = entries.table, fired.rows, entries.counters
+    begin, end = first_pane(grid, window), end_pane(grid, window)
+    before = counters[ROWS]
+    count = before
+    fits = True
+    for entry in range(counters[USED]):
+        code = table[entry, CODE]
+        if code < 0 or table[entry, ID] < begin or table[entry, ID] >= end:
+            continue
+        row = places[code]
+        if row < 0:
+            fits = count < rows.shape[0]
+            if not fits:
+                break
+            row = count
+            count += 1
+            places[code] = row
+            begin_row(lanes, fired, row, code, window)
+        rows[row, OUT_FIRST] = min(rows[row, OUT_FIRST], table[entry, FIRST])
+        rows[row, OUT_EVENTS] += table[entry, EVENTS]
+        rows[row, OUT_LAST] |= table[entry, DIRTY]
+        merge_lanes(lanes, rows, fired.rows_f, row, OUT, table, entries.table_f, entry, HEADER)
+    for row in range(before, count):
+        places[rows[row, OUT_CODE]] = -1
+    if not fits:
+        return False
+    kept = before
+    for row in range(before, count):
+        if reason != EARLY or rows[row, OUT_LAST]:
+            for i in range(rows.shape[1]):
+                rows[kept, i] = rows[row, i]
+            kept += 1
+    counters[ROWS] = kept
+    return True
+
+
+@inlined
+def begin_row(lanes: Lanes, fired: Fired, row: int, code: int, window: int) -> None:
+    for i in range(OUT):
+        fired.rows[row, i] = 0
+    for i in range(lanes.initial.shape[0]):
+        fired.rows[row, OUT + i] = lanes.initial[i]
+    fired.rows[row, OUT_CODE] = code
+    fired.rows[row, OUT_WINDOW] = window
+    fired.rows[row, OUT_FIRST] = INT64_MAX
+
+
+@kernel
 def drop(
     grid: Int64s,
     lanes: Lanes,
@@ -377,17 +451,16 @@ def drop(
             continue
         if grid[CUMULATES] and not grid[ALONE] and id_ <= closed_to:
             begin = first_pane(grid, id_)
-            older = table[entry, OLDER]
+            older = entries.links[entry, OLDER]
             while older >= 0 and table[older, ID] >= begin:
                 take_in(lanes, entries, fired, entry, older)
                 freed[count] = older
                 count += 1
-                older = table[entry, OLDER]
+                older = entries.links[entry, OLDER]
         if last_window(grid, id_) > fired_to:
             counters[DUE] = min(counters[DUE], max(first_window(grid, id_), fired_to + 1))
         counters[CLOSES] = min(counters[CLOSES], last_window(grid, id_))
-    if counters[LIVE] == 0:
-        counters[USED], counters[FREE] = 0, -1
+    shrink(entries)
     return count
 
 
@@ -399,8 +472,10 @@ def take_in(lanes: Lanes, entries: Entries, fired: Fired, entry: int, other: int
     table[entry, FIRST] = min(table[entry, FIRST], table[other, FIRST])
     table[entry, EVENTS] += table[other, EVENTS]
     table[entry, DIRTY] |= table[other, DIRTY]
-    table[entry, PENDING] |= table[other, PENDING]
-    table[entry, FIRINGS] = max(table[entry, FIRINGS], table[other, FIRINGS])
+    entries.links[entry, PENDING] |= entries.links[other, PENDING]
+    entries.links[entry, FIRINGS] = max(
+        entries.links[entry, FIRINGS], entries.links[other, FIRINGS]
+    )
     if fired.merged.shape[0] > 0:
         fired.merged[counters[MERGED], 0] = entry
         fired.merged[counters[MERGED], 1] = other
@@ -425,8 +500,8 @@ def note_last(entries: Entries, arrivals: Arrivals) -> None:
     for event in range(arrivals.rows.shape[0]):
         entry = arrivals.entry[event]
         source = arrivals.rows[event]
-        entries.table[entry, LAST_US] = arrivals.time_us[source]
-        entries.table[entry, LAST] = arrivals.base[0] + source
+        entries.links[entry, LAST_US] = arrivals.time_us[source]
+        entries.links[entry, LAST] = arrivals.base[0] + source
 
 
 @kernel
@@ -453,19 +528,18 @@ def fire_full(
         full = table[entry, ID]
         window = (full + 1 - grid[SHIFT] - grid[SIZE]) // grid[SLIDE]
         ends = window >= 0 and end_pane(grid, window) == full + 1
-        if ends and table[entry, FIRINGS] == 0:
+        if ends and entries.links[entry, FIRINGS] == 0:
             if not emit(grid, lanes, entries, fired, entry, window, 0):
                 return event
-            table[entry, FIRINGS] = 1
+            entries.links[entry, FIRINGS] = 1
         while entry >= 0:
-            older = table[entry, OLDER]
+            older = entries.links[entry, OLDER]
             if end_pane(grid, last_window(grid, table[entry, ID])) <= full + 1:
                 remove(entries, entry)
                 freed[counters[CLOSES]] = entry
                 counters[CLOSES] += 1
             entry = older
-    if counters[LIVE] == 0:
-        counters[USED], counters[FREE] = 0, -1
+    shrink(entries)
     return size
 
 
@@ -475,12 +549,12 @@ def fire_filling(grid: Int64s, lanes: Lanes, entries: Entries, fired: Fired, beg
     used: int = entries.counters[USED]
     for entry in range(begin, used):
         code = entries.table[entry, CODE]
-        if code < 0 or entries.table[entry, NEWER] >= 0:
+        if code < 0 or entries.links[entry, NEWER] >= 0:
             continue
         id_ = entries.table[entry, ID]
         row, members = entries.counters[ROWS], entries.counters[MEMBERS]
         for window in range(first_window(grid, id_), last_window(grid, id_) + 1):
-            if entries.table[entry, FIRINGS] and end_pane(grid, window) == id_ + 1:
+            if entries.links[entry, FIRINGS] and end_pane(grid, window) == id_ + 1:
                 continue
             if not emit(grid, lanes, entries, fired, entry, window, LOOK):
                 entries.counters[ROWS], entries.counters[MEMBERS] = row, members

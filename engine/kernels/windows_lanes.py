@@ -55,18 +55,21 @@ def add_to_sum(table_f: Floats, row: int, at: int, high: float, low: float) -> N
 
 
 @inlined
-def add_to_moments(
-    table_f: Floats, row: int, at: int, count: float, mean: float, squares: float
-) -> None:
-    """Chan, Golub and LeVeque's update: counts, means and squared deviations of two parts."""
-    if count == 0.0:
-        return
-    total = table_f[row, at] + count
-    difference = mean - table_f[row, at + 1]
-    share = count / total
-    table_f[row, at + 2] += squares + difference * difference * table_f[row, at] * share
-    table_f[row, at + 1] += difference * share
-    table_f[row, at] = total
+def square(value: float) -> tuple[float, float]:
+    """The rounded square and its exact error (Dekker 1971, Veltkamp's splitting)."""
+    scaled = 134217729.0 * value  # 2**27 + 1
+    high = scaled - (scaled - value)
+    low = value - high
+    rounded = value * value
+    return rounded, ((high * high - rounded) + 2.0 * high * low) + low * low
+
+
+@inlined
+def add_to_moments(table: Int64s, table_f: Floats, row: int, at: int, value: float) -> None:
+    table[row, at] += 1
+    add_to_sum(table_f, row, at + 1, value, 0.0)
+    high, low = square(value)
+    add_to_sum(table_f, row, at + 3, high, low)
 
 
 @inlined
@@ -134,7 +137,7 @@ def add_event(
             real = arrivals.inputs_f[source, number]
             if lanes.lanes[lane, LANE_FLOAT] == 0:
                 real = np.float64(arrivals.inputs[source, number])
-            add_to_moments(table_f, row, to, 1.0, real, 0.0)
+            add_to_moments(table, table_f, row, to, real)
         elif kind == MIN_F or kind == MAX_F:
             offer_float(table_f, row, to, kind, arrivals.inputs_f[source, number])
         else:
@@ -166,14 +169,10 @@ def merge_lanes(
         elif kind == SUM_F:
             add_to_sum(table_f, row, to, other_f[other_row, of], other_f[other_row, of + 1])
         elif kind == MOMENTS:
-            add_to_moments(
-                table_f,
-                row,
-                to,
-                other_f[other_row, of],
-                other_f[other_row, of + 1],
-                other_f[other_row, of + 2],
-            )
+            table[row, to] += other[other_row, of]
+            for i in range(1, 5, 2):
+                high, low = other_f[other_row, of + i], other_f[other_row, of + i + 1]
+                add_to_sum(table_f, row, to + i, high, low)
         elif kind == FIRST_OF or kind == LAST_OF:
             before = is_before(
                 other[other_row, of], other[other_row, of + 1], table[row, to], table[row, to + 1]

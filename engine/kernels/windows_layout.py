@@ -27,8 +27,8 @@ MIN_I, MAX_I = 3, 4
 MIN_F, MAX_F = 5, 6  # NaN counts only where there is nothing else
 MIN_TEXT, MAX_TEXT = 7, 8  # code of a text, -1: none; compared by rank
 FIRST_OF, LAST_OF = 9, 10  # time, sequence, whether it is not NULL, value
-MOMENTS = 11  # count, mean, sum of squared deviations, as floats
-WORDS = {COUNT: 1, SUM_I: 2, SUM_F: 2, FIRST_OF: 4, LAST_OF: 4, MOMENTS: 3}  # others: 1
+MOMENTS = 11  # count, and as double-doubles the sum and the sum of squares
+WORDS = {COUNT: 1, SUM_I: 2, SUM_F: 2, FIRST_OF: 4, LAST_OF: 4, MOMENTS: 5}  # others: 1
 
 
 class Lanes(NamedTuple):
@@ -46,19 +46,22 @@ LANE_FIELDS = 4
 
 
 class Entries(NamedTuple):
-    """Entries (capacity, HEADER + words), and the newest of each key code.
+    """Entries: `table` (capacity, HEADER + words) has what every event touches, `links` the rest.
 
-    `table_f` is the same memory as `table`. Free entries have code -1.
+    `table_f` is the same memory as `table`. `newest`: of each key code. An entry whose code is -1
+    is free. New ones are looked for from the last one on, so that those of a pane lie together:
+    windows are put together by reading the table from end to end.
     """
 
     counters: Int64s
     table: Int64s
     table_f: Floats
+    links: Int64s
     newest: Int64s
 
 
 USED = 0  # entries beyond were never used
-FREE = 1  # the first of the free entries, which are linked by OLDER; -1: none
+CURSOR = 1  # where the next free entry is looked for
 LIVE = 2
 DUE = 3  # number of the earliest window (sessions: time) at which something may fire
 CLOSES = 4  # the same for something that may be dropped
@@ -70,16 +73,18 @@ NONE = INT64_MIN
 
 CODE = 0
 ID = 1  # number of the pane or window; sessions: time of the first event
+FIRST = 2  # lowest sequence of its events
+EVENTS = 3
+DIRTY = 4  # 1: changed since the last early result
+HEADER = 5
+
+OLDER, NEWER = 0, 1
 END = 2  # sessions: exclusive end
 LAST_US = 2  # windows by count: time of the last event
-OLDER, NEWER = 3, 4
-FIRST = 5  # lowest sequence of its events
-EVENTS = 6
-DIRTY = 7  # 1: changed since the last early result
-FIRINGS = 8  # how often it has fired, early results left out
-PENDING = 9  # sessions: 1 where it has not fired since it changed
-LAST = 9  # windows by count: sequence of the last event
-HEADER = 10
+FIRINGS = 3  # how often it has fired, early results left out
+PENDING = 4  # sessions: 1 where it has not fired since it changed
+LAST = 4  # windows by count: sequence of the last event
+LINKS = 5
 
 
 class Arrivals(NamedTuple):

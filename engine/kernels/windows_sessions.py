@@ -7,7 +7,7 @@ belongs to neither.
 from __future__ import annotations
 
 from cep.engine.kernels.jit import inlined, kernel
-from cep.engine.kernels.windows import clear, has_free, insert, put, remove, take_in
+from cep.engine.kernels.windows import clear, has_free, insert, put, remove, shrink, take_in
 from cep.engine.kernels.windows_lanes import merge_lanes
 from cep.engine.kernels.windows_layout import (
     CLOSES,
@@ -20,11 +20,9 @@ from cep.engine.kernels.windows_layout import (
     FIRING,
     FIRINGS,
     FIRST,
-    FREE,
     HEADER,
     ID,
     INT64_MAX,
-    LIVE,
     LOOK,
     MEMBERS,
     MERGED,
@@ -74,15 +72,15 @@ def emit_session(
         entries.counters[MEMBERS] += 1
     rows[row, OUT_CODE] = table[entry, CODE]
     rows[row, OUT_WINDOW] = table[entry, ID]
-    rows[row, OUT_END] = table[entry, END]
+    rows[row, OUT_END] = entries.links[entry, END]
     rows[row, OUT_FIRST] = table[entry, FIRST]
     rows[row, OUT_EVENTS] = table[entry, EVENTS]
-    rows[row, OUT_UPDATE] = table[entry, FIRINGS]
+    rows[row, OUT_UPDATE] = entries.links[entry, FIRINGS]
     rows[row, OUT_MEMBERS] = entries.counters[MEMBERS]
     entries.counters[ROWS] = row + 1
     if reason == FIRING:
-        table[entry, FIRINGS] += 1
-        table[entry, PENDING] = 0
+        entries.links[entry, FIRINGS] += 1
+        entries.links[entry, PENDING] = 0
     if discards and reason != LOOK:
         clear(lanes, entries, entry)
 
@@ -94,12 +92,12 @@ def join(
     """The session now reaches over start_us..end_us too, and takes in what it comes to touch."""
     table = entries.table
     table[entry, ID] = min(table[entry, ID], start_us)
-    table[entry, END] = max(table[entry, END], end_us)
-    older = table[entry, OLDER]
-    while older >= 0 and table[older, END] >= table[entry, ID]:
+    entries.links[entry, END] = max(entries.links[entry, END], end_us)
+    older = entries.links[entry, OLDER]
+    while older >= 0 and entries.links[older, END] >= table[entry, ID]:
         table[entry, ID] = min(table[entry, ID], table[older, ID])
         take_in(lanes, entries, fired, entry, older)
-        older = table[entry, OLDER]
+        older = entries.links[entry, OLDER]
 
 
 @kernel
@@ -127,10 +125,10 @@ def add(
         entry, newer = entries.newest[code], -1
         while entry >= 0 and table[entry, ID] > end_us:
             newer = entry
-            entry = table[entry, OLDER]
+            entry = entries.links[entry, OLDER]
         if is_late and not has_room(entries, fired):
             return event
-        if entry >= 0 and table[entry, END] >= start_us:
+        if entry >= 0 and entries.links[entry, END] >= start_us:
             join(lanes, entries, fired, entry, start_us, end_us)
         elif is_late and kept_until(end_us, lateness_us) <= watermark_us:
             arrivals.entry[event] = -1
@@ -139,12 +137,12 @@ def add(
             return event
         else:
             entry = insert(lanes, entries, code, start_us, entry, newer)
-            table[entry, END] = end_us
+            entries.links[entry, END] = end_us
             counters[CLOSES] = min(counters[CLOSES], kept_until(end_us, lateness_us))
         put(lanes, entries, arrivals, event, entry)
-        table[entry, PENDING] = 1
-        counters[DUE] = min(counters[DUE], table[entry, END])
-        if is_late and table[entry, END] <= watermark_us:
+        entries.links[entry, PENDING] = 1
+        counters[DUE] = min(counters[DUE], entries.links[entry, END])
+        if is_late and entries.links[entry, END] <= watermark_us:
             emit_session(lanes, entries, fired, entry, FIRING, discards)
     return size
 
@@ -166,12 +164,12 @@ def fire(
     table = entries.table
     used: int = entries.counters[USED]
     for entry in range(begin, used):
-        if table[entry, CODE] < 0 or table[entry, PENDING] == 0:
+        if table[entry, CODE] < 0 or entries.links[entry, PENDING] == 0:
             continue
-        if (table[entry, END] <= watermark_us) != (reason == FIRING):
+        if (entries.links[entry, END] <= watermark_us) != (reason == FIRING):
             continue
         if table[entry, EVENTS] == 0:  # all of it has come out early
-            table[entry, PENDING] = 0 if reason == FIRING else 1
+            entries.links[entry, PENDING] = 0 if reason == FIRING else 1
             continue
         if reason == EARLY and table[entry, DIRTY] == 0:
             continue
@@ -191,15 +189,14 @@ def drop(entries: Entries, watermark_us: int, lateness_us: int, freed: Int64s) -
     for entry in range(counters[USED]):
         if table[entry, CODE] < 0:
             continue
-        until_us = kept_until(table[entry, END], lateness_us)
+        until_us = kept_until(entries.links[entry, END], lateness_us)
         if until_us <= watermark_us:
             remove(entries, entry)
             freed[count] = entry
             count += 1
             continue
         counters[CLOSES] = min(counters[CLOSES], until_us)
-        if table[entry, PENDING]:
-            counters[DUE] = min(counters[DUE], table[entry, END])
-    if counters[LIVE] == 0:
-        counters[USED], counters[FREE] = 0, -1
+        if entries.links[entry, PENDING]:
+            counters[DUE] = min(counters[DUE], entries.links[entry, END])
+    shrink(entries)
     return count

@@ -17,7 +17,7 @@ from cep.engine.accumulators import Accumulators
 from cep.engine.batch import Bools, Int64s
 from cep.engine.columns import ColumnEvaluator
 from cep.engine.columns_data import Column, Report, to_arrow
-from cep.engine.expression import Aggregated, DataType, Expression, Field, rebuild
+from cep.engine.expression import Aggregated, DataType, Expression, Field, rebuild, walk
 from cep.engine.interning import TextCodes
 from cep.engine.kernels import windows_layout as layout
 from cep.engine.operators.window_store import FiredPart
@@ -175,8 +175,6 @@ class RowMaker:
 
 
 def _fields_in(expression: Expression) -> list[str]:
-    from cep.engine.expression import walk
-
     return [node.name for node in walk(expression) if isinstance(node, Field)]
 
 
@@ -209,6 +207,9 @@ class _Columns:
 
     def order(self, rows: Int64s) -> Int64s:
         """These rows sorted; what a key fires at one time comes in the order in which it fired."""
+        order = rows[np.lexsort((self.position[rows], self.time_us[rows]))]
+        time_us, position = self.time_us[order], self.position[order]
+        if ((time_us[1:] != time_us[:-1]) | (position[1:] != position[:-1])).all():
+            return order
         keys = (self.start, self.end, self.position, self.time_us)
-        order = np.lexsort([key[rows] for key in keys])
-        return rows[order]
+        return rows[np.lexsort([key[rows] for key in keys])]

@@ -21,6 +21,7 @@ from cep.engine.operators.window_gathered import Gathered
 from cep.engine.snapshot import Parts, Snapshot, Value
 
 NO_ROWS = np.zeros(0, np.int64)
+LINE_WORDS = 8  # of a cache line
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,12 +83,11 @@ class EntryStore:
         self.gathered = Gathered([g for g, _ in accumulators.gatherings], texts)
         self.failures: list[Failure] = []
         self.counters = np.zeros(layout.COUNTERS, np.int64)
-        self.counters[layout.FREE] = -1
         self.counters[[layout.DUE, layout.CLOSES]] = layout.INT64_MAX
         self.counters[layout.RESUME] = layout.NONE
-        table = np.zeros((capacity, self._width), np.int64)
+        table, links = self._room(capacity)
         newest = np.full(0, -1, np.int64)
-        self.entries = layout.Entries(self.counters, table, table.view(np.float64), newest)
+        self.entries = layout.Entries(self.counters, table, table.view(np.float64), links, newest)
         self.fired = self._fired(capacity, capacity)
 
     def _fired(self, rows: int, members: int) -> layout.Fired:
@@ -117,29 +117,35 @@ class EntryStore:
         """Call `step` with where to go on until it has come to `total`, giving it room."""
         done = step(0)
         while done < total:
-            full = self.counters[layout.USED] == len(self.entries.table)
-            if full and self.counters[layout.FREE] < 0:
+            if 4 * self.counters[layout.LIVE] > 3 * len(self.entries.table):
                 self._grow_entries()
-            self._grow_fired()
+            else:
+                self._grow_fired()
             done = step(done)
 
+    def _room(self, capacity: int) -> tuple[Int64s, Int64s]:
+        """Free entries, each beginning at a cache line where its size allows it."""
+        words = capacity * self._width
+        memory = np.zeros(words + LINE_WORDS, np.int64)
+        begin = -(memory.ctypes.data // 8) % LINE_WORDS
+        table = memory[begin : begin + words].reshape(capacity, self._width)
+        table[:, layout.CODE] = -1
+        return table, np.zeros((capacity, layout.LINKS), np.int64)
+
     def _grow_entries(self) -> None:
-        table = np.zeros((2 * len(self.entries.table), self._width), np.int64)
-        table[: len(self.entries.table)] = self.entries.table
-        self.entries = self.entries._replace(table=table, table_f=table.view(np.float64))
+        old = self.entries
+        table, links = self._room(2 * len(old.table))
+        table[: len(old.table)] = old.table
+        links[: len(old.table)] = old.links
+        self.counters[layout.CURSOR] = len(old.table)
+        self.entries = old._replace(table=table, table_f=table.view(np.float64), links=links)
 
     def _grow_fired(self) -> None:
-        """Twice the room, where more than half of it is in use."""
-        old, rows, members = self.fired, *self.counters[[layout.ROWS, layout.MEMBERS]]
-        sizes = [len(old.rows), max(1, len(old.members))]
-        if 2 * rows >= sizes[0]:
-            sizes[0] *= 2
-        if self.gathered:
-            sizes[1] *= 2
-        self.fired = self._fired(sizes[0], sizes[1])._replace(merged=old.merged)
-        self.fired.rows[:rows] = old.rows[:rows]
-        if self.gathered:
-            self.fired.members[:members] = old.members[:members]
+        old, (rows, members) = self.fired, self.counters[[layout.ROWS, layout.MEMBERS]]
+        grown = self._fired(2 * len(old.rows), 2 * len(old.members))
+        grown.rows[:rows] = old.rows[:rows]
+        grown.members[:members] = old.members[:members]
+        self.fired = grown._replace(merged=old.merged)
 
     def wants_merged(self) -> None:
         """Before a step that may merge entries: there is room to tell of all of them."""
@@ -212,7 +218,7 @@ class EntryStore:
 
     def snapshot(self) -> Snapshot:
         live = self.live()
-        table = self.entries.table[live]
+        table, links = self.entries.table[live], self.entries.links[live]
         pool = _TextPool(self._texts)
         for word in self._accumulators.text_words():
             at = layout.HEADER + word
@@ -220,27 +226,32 @@ class EntryStore:
         gathered = self.gathered.dump(live, pool.number)
         return {
             "entries": table,
+            "links": links,
             "gathered": gathered,
             "texts": pa.table({"text": pa.array(pool.texts, pa.string())}),
         }
 
     def restore(self, parts: Parts) -> None:
         """Take over the entries of keys that have a code; the store is empty."""
-        tables, gathered = [], []
+        tables = [np.zeros((0, self._width), np.int64)]
+        links = [np.zeros((0, layout.LINKS), np.int64)]
+        gathered = []
         for snapshot, codes in parts:
-            table, states = self._restored(snapshot, codes)
+            table, kept, states = self._restored(snapshot, codes)
             tables.append(table)
+            links.append(snapshot["links"][kept])
             gathered.append(states)
-        table = np.concatenate([np.zeros((0, self._width), np.int64), *tables])
+        table = np.concatenate(tables)
         order = np.lexsort((table[:, layout.ID], table[:, layout.CODE]))
-        self._load(table[order])
+        self._load(table[order], np.concatenate(links)[order])
         for number in range(len(self.gathered)):
-            states = [state for part in gathered for state in part[number]]
-            self.gathered.load(number, [states[i] for i in order])
+            found = [state for part in gathered for state in part[number]]
+            self.gathered.load(number, [found[i] for i in order])
 
     def _restored(
         self, snapshot: Mapping[str, Value], codes: Int64s
-    ) -> tuple[Int64s, list[list[Any]]]:
+    ) -> tuple[Int64s, Int64s, list[list[Any]]]:
+        """The entries of keys that have a code, which they are, and their states."""
         table = snapshot["entries"].copy()
         table[:, layout.CODE] = codes[table[:, layout.CODE]]
         known = [self._texts.code(text) for text in snapshot["texts"].column(0).to_pylist()]
@@ -253,21 +264,23 @@ class EntryStore:
             [loaded[i] for i in kept]
             for loaded in self.gathered.loaded(snapshot["gathered"], recode)
         ]
-        return table[kept], states
+        return table[kept], kept, states
 
-    def _load(self, table: Int64s) -> None:
+    def _load(self, table: Int64s, links: Int64s) -> None:
         """Fill the store with entries in order of key and id."""
         count = len(table)
-        while len(self.entries.table) < count:
+        while 3 * len(self.entries.table) < 4 * count:
             self._grow_entries()
         self.reach(table[:, layout.CODE])
         same = table[1:, layout.CODE] == table[:-1, layout.CODE]
         number = np.arange(count)
-        table[:, layout.OLDER] = np.where(np.append(False, same)[:count], number - 1, -1)
-        table[:, layout.NEWER] = np.where(np.append(same, False)[:count], number + 1, -1)
+        links[:, layout.OLDER] = np.where(np.append(False, same)[:count], number - 1, -1)
+        links[:, layout.NEWER] = np.where(np.append(same, False)[:count], number + 1, -1)
         self.entries.table[:count] = table
+        self.entries.links[:count] = links
         self.entries.newest[table[:, layout.CODE]] = number  # of a key's entries the last one wins
         self.counters[[layout.USED, layout.LIVE]] = count
+        self.counters[layout.CURSOR] = min(count, len(self.entries.table) - 1)
         self.counters[layout.DIRTY_ENTRIES] = int(table[:, layout.DIRTY].any())
         # Too early is never wrong: the next step looks, and then knows.
         self.counters[[layout.DUE, layout.CLOSES]] = layout.INT64_MIN if count else layout.INT64_MAX

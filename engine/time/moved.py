@@ -1,4 +1,4 @@
-"""A snapshot of event time over some streams -> one over other streams, which rules may read now."""
+"""A snapshot of event time -> one over the streams that changed rules read."""
 
 from __future__ import annotations
 

@@ -73,4 +73,5 @@ def _ranks(column: Any, rows: Int64s) -> Int64s:
     ranks = np.empty(len(order) + 1, np.int64)
     ranks[order] = np.arange(len(order))
     ranks[-1] = len(order)
-    return ranks[pc.fill_null(coded.indices, len(order)).to_numpy(zero_copy_only=False)]
+    places: Int64s = pc.fill_null(coded.indices, len(order)).to_numpy(zero_copy_only=False)
+    return ranks[places]

@@ -11,11 +11,11 @@ import sys
 import time
 from pathlib import Path
 
+from tests.conformance.live_windows import render_window
 from tests.conformance.loading import case_files, load_cases, window_files
 from tests.conformance.rendering import render
 from tests.conformance.running import BY_REFERENCE, THROUGH_API
 from tests.conformance.suite import FileReport, run_directory
-from tests.conformance.windows import render_window
 
 OWN_CASES = Path(__file__).parent / "cases"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.conformance.checking import problems
+from tests.conformance.live_windows import window_problems
 from tests.conformance.loading import Case, case_files, load_cases, window_files
 from tests.conformance.running import THROUGH_API, Runner
-from tests.conformance.windows import window_problems
 
 
 @dataclass(slots=True)

@@ -10,16 +10,16 @@ import pytest
 from cep.dsl import parse_rules
 from tests.conformance.__main__ import OWN_CASES, main
 from tests.conformance.building import build_pattern, stream_of
-from tests.conformance.loading import Case, case_files, load_cases, window_files
-from tests.conformance.rendering import render
-from tests.conformance.running import BY_REFERENCE, THROUGH_API
-from tests.conformance.suite import run_file, run_windows_file
-from tests.conformance.windows import (
+from tests.conformance.live_windows import (
     aggregate_of,
     needs_operator,
     render_window,
     window_problems,
 )
+from tests.conformance.loading import Case, case_files, load_cases, window_files
+from tests.conformance.rendering import render
+from tests.conformance.running import BY_REFERENCE, THROUGH_API
+from tests.conformance.suite import run_file, run_windows_file
 
 FILES = list(case_files(OWN_CASES))
 NEED_WATERMARKS = {

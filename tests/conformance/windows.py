@@ -1,238 +1,210 @@
-"""A case of `windows.json` -> rule text, and what is wrong with what comes out of it.
+"""Window cases -> what the window operator makes of them: events reordered, watermarks passed on.
 
-Events arrive one at a time, the case's watermarks are said by `advance_to`; the stream's own
-watermark stays far behind (a lateness of centuries). A case counts in ms and the engine in us, and
-a watermark w promises that no event at or before w follows: W ms are W ms and 999 us. Sessions end
-1 us later than other windows, because an event exactly a gap later still belongs to them, while in
-the cases they fire at W = end - 1 and nothing comes between: there a watermark is W + 1 ms.
+    events ─► not behind the watermark: held, released in order of time by the next watermark
+           ─► behind it: `process_late`, at once
 
-Cases in processing time, and those by count, which go by arrival, run by a clock that is said. Two
-cases run on the operator, for no rule text says them: see `run_on_operator`.
+The milliseconds of a case are taken as microseconds: windows do not care, and the largest times fit.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-import cep
 from cep.engine.batch import EventBatch, Int64s
-from cep.engine.columns import Column
-from cep.engine.expression import Aggregated, DataType, Field, Literal
-from cep.engine.interning import TextCodes
+from cep.engine.columns import Column, column_of
+from cep.engine.expression import Aggregated, DataType, Expression, Field, Literal
+from cep.engine.interning import KeyCodes, TextCodes
 from cep.engine.operators.fed import Fed
 from cep.engine.operators.window import WindowOperator
-from cep.engine.pattern import Output, Stream, StreamField
-from cep.engine.plan import Aggregate, RuleSet, Window, WindowKind
-from tests.conformance.live import CENTURIES_US
-from tests.conformance.loading import Case, Event
+from cep.engine.operators.window_rows import WindowRows
+from cep.engine.pattern import Output
+from cep.engine.plan import Aggregate, Window, WindowKind
 
-MS_US = 1_000
-Row = tuple[Any, ...]  # key, start, end, value; times in ms
-KINDS = {
-    "tumbling": WindowKind.TUMBLING,
-    "sliding": WindowKind.SLIDING,
-    "cumulate": WindowKind.CUMULATING,
-    "session": WindowKind.SESSION,
-    "count": WindowKind.COUNT,
-}
+CASES = Path(__file__).parent / "cases" / "windows.json"
+END_OF_STREAM = 2**63 - 1
+
+Case = Mapping[str, Any]
+Firing = tuple[str | None, int, int, float]  # key, start, end, value
+
+
+def load_window_cases() -> list[Case]:
+    return list(json.loads(CASES.read_text())["cases"])
 
 
 @dataclass(slots=True)
-class Fired:
-    """What has come out. `rows`: step by step (a watermark, an event), in no order within one."""
-
-    rows: list[list[Row]] = field(default_factory=list)
+class WindowOutcome:
+    firings: list[Firing] = field(default_factory=list)
     late: list[int] = field(default_factory=list)
 
-    def add(self, result: cep.Result) -> None:
-        table = result.tables["found"]
-        factor = MS_US if pa.types.is_timestamp(table.schema.field("start").type) else 1
-        starts, ends = (_exact(table.column(name), factor) for name in ("start", "end"))
-        has_key = "key" in table.schema.names
-        keys = table.column("key").to_pylist() if has_key else [None] * len(table)
-        values = table.column("value").to_pylist()
-        self.rows.append(list(zip(keys, starts, ends, values, strict=True)))
-        if len(result.late):
-            ids: Any = result.late.to_arrow().column("id").to_pylist()
-            self.late += ids
+
+def expected_outcome(case: Case) -> WindowOutcome:
+    firings = [(e["key"], e["start"], e["end"], e["value"]) for e in case["expected"]]
+    return WindowOutcome(firings, list(case["expected_late"]))
 
 
-def _exact(column: Any, factor: int) -> list[int]:
-    numbers: list[int] = column.cast(pa.int64()).to_pylist()
-    assert all(number % factor == 0 for number in numbers), "windows of cases have whole ms"
-    return [number // factor for number in numbers]
+def differences(expected: WindowOutcome, found: WindowOutcome) -> list[str]:
+    """What differs, empty where nothing does; firings of one window are compared in their order."""
+    problems = []
+    missing = Counter(expected.firings) - Counter(found.firings)
+    extra = Counter(found.firings) - Counter(expected.firings)
+    if missing or extra:
+        problems.append(f"missing {dict(missing)}, not expected {dict(extra)}")
+    if _by_window(expected.firings) != _by_window(found.firings):
+        problems.append("the firings of a window come in another order")
+    if sorted(expected.late) != sorted(found.late):
+        problems.append(f"late: {found.late}, expected {expected.late}")
+    return problems
 
 
-def window_problems(case: Case) -> list[str]:
-    """What differs from what the case expects; empty where nothing does."""
-    fired = run_on_operator(case) if needs_operator(case) else run_live(case)
-    expected = [(e["key"], e["start"], e["end"], e["value"]) for e in case.data["expected"]]
-    found, begin = [], 0
-    for rows in fired.rows:
-        wanted = Counter(expected[begin : begin + len(rows)])
-        begin += len(rows)
-        if Counter(rows) != wanted:
-            found.append(f"rows: expected {sorted(wanted.elements())}, not {sorted(rows)}")
-    if begin < len(expected):
-        found.append(f"rows: missing {expected[begin:]}")
-    if fired.late != case.data["expected_late"]:
-        found.append(f"late: expected {case.data['expected_late']}, not {fired.late}")
+def _by_window(firings: Sequence[Firing]) -> dict[tuple[str | None, int, int], list[float]]:
+    found: dict[tuple[str | None, int, int], list[float]] = {}
+    for key, start, end, value in firings:
+        found.setdefault((key, start, end), []).append(value)
     return found
 
 
-# ---- as rule text, through the public API
-
-
-def render_window(case: Case) -> str:
-    """The stream and the aggregate of a case, in the rule language."""
-    return str(RuleSet((_stream_of(case),), aggregates=(aggregate_of(case),)))
-
-
-def _stream_of(case: Case) -> Stream:
-    is_float = any(isinstance(event["v"], float) for event in case.data["events"])
-    kinds = {
-        "id": DataType.INTEGER,
-        "ts": DataType.INTEGER,
-        "v": DataType.FLOAT if is_float else DataType.INTEGER,
-        "key": DataType.TEXT,
-        "gap": DataType.INTEGER,
-    }
-    fields = [StreamField(n, kinds[n]) for n in kinds if n in case.data["events"][0]]
-    return Stream("events", tuple(fields), time="ts", time_unit="ms", lateness_us=CENTURIES_US)
-
-
-def aggregate_of(case: Case, ms: int = MS_US) -> Aggregate:
-    """`ms`: how many us stand for 1 ms of the case."""
-    data = case.data
-    value = Aggregated("count") if data["aggregate"] == "count" else Aggregated("sum", Field("v"))
-    key = ("key",) if data["events"][0]["key"] is not None else ()
-    columns = [("start", Field("window_start")), ("end", Field("window_end")), ("value", value)]
-    return Aggregate(
-        "found",
-        "events",
-        select=tuple(Output(name, e) for name, e in [*((k, Field(k)) for k in key), *columns]),
-        key=key,
-        window=_window_of(case, ms),
-        lateness_us=(data["allowed_lateness_ms"] or 0) * ms,
-        discarding=data.get("purging", False),
+def window_of(case: Case) -> Window:
+    kind = WindowKind("cumulating" if case["kind"] == "cumulate" else case["kind"])
+    gap: Expression | None = None
+    if kind is WindowKind.SESSION:
+        by_event = any("gap" in event for event in case["events"])
+        gap = Field("gap", type=DataType.DURATION)
+        if not by_event:
+            gap = Literal(case["gap_ms"], DataType.DURATION, type=DataType.DURATION)
+    return Window(
+        kind,
+        size_us=case["size_ms"],
+        slide_us=case["slide_ms"],
+        offset_us=case["offset_ms"] or 0,
+        gap=gap,
+        size_events=case.get("size_count"),
+        slide_events=case.get("slide_count"),
     )
 
 
-def _window_of(case: Case, ms: int) -> Window:
-    data = case.data
-    kind = KINDS[data["kind"]]
-    if kind is WindowKind.COUNT:
-        return Window(kind, size_events=data["size_count"], slide_events=data["slide_count"])
-    if kind is WindowKind.SESSION:
-        return Window(kind, gap=Literal(data["gap_ms"] * ms, DataType.DURATION))
-    slide_us = None if data["slide_ms"] is None else data["slide_ms"] * ms
-    return Window(kind, data["size_ms"] * ms, slide_us, data["offset_ms"] * ms)
+def aggregate_of(case: Case) -> Aggregate:
+    whole = all(isinstance(event["v"], int) for event in case["events"])
+    argument = Field("v", type=DataType.INTEGER if whole else DataType.FLOAT)
+    kind = DataType.INTEGER if case["aggregate"] == "count" else argument.type
+    value = Aggregated(case["aggregate"], argument, type=kind)
+    key = ("key",) if any(event["key"] is not None for event in case["events"]) else ()
+    return Aggregate(
+        "windows",
+        "events",
+        (Output("value", value), *(Output(name, Field(name, type=DataType.TEXT)) for name in key)),
+        key,
+        window_of(case),
+        lateness_us=case["allowed_lateness_ms"] or 0,
+        discarding=bool(case.get("purging")),
+    )
 
 
-def run_live(case: Case) -> Fired:
-    """Each event by itself, in the order of arrival. Raises what the API raises."""
-    rules, fired = cep.compile(render_window(case)), Fired()
-    clock = [0]
-    by_arrival = case.data.get("time") == "processing" or case.data["kind"] == "count"
-    options: dict[str, Any] = {"time": "processing"} if by_arrival else {}
-    options["clock"] = lambda: clock[0]
-    detector = cep.Detector(rules, **options)
-    for number, event in enumerate(case.data["events"]):
-        clock[0] = event["ts"] * MS_US if case.data.get("time") == "processing" else number
-        fired.add(detector.process(event))
-        if f"after event {event['id']}" in case.data.get("checkpoints", ()):
-            detector = cep.Detector.from_snapshot(detector.snapshot(), rules, **options)
-        for said_ms in _said_after(case, event):
-            clock[0] = max(clock[0], said_ms * MS_US if by_arrival else 0)
-            fired.add(detector.tick() if by_arrival else detector.advance_to(_mark(case, said_ms)))
-            if f"after watermark {said_ms}" in case.data.get("checkpoints", ()):
-                detector = cep.Detector.from_snapshot(detector.snapshot(), rules, **options)
-    return fired
+class Driver:
+    """Feeds one case to the operator as it arrives."""
 
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._aggregate = aggregate_of(case)
+        self._keys = KeyCodes([DataType.TEXT] if self._aggregate.key else [])
+        self._key_texts: dict[int, str] = {}
+        self._operator = self._new_operator()
+        self._held: list[Case] = []
+        self._watermark = -(2**63)
+        self._fed = 0
+        self.outcome = WindowOutcome()
 
-def _said_after(case: Case, event: Event) -> Iterator[int]:
-    return (said["ts"] for said in case.data["watermarks"] if said["after_id"] == event["id"])
+    def _new_operator(self) -> WindowOperator:
+        fills = self._case.get("count_mode") == "full"
+        return WindowOperator(self._aggregate, None, TextCodes(), capacity=1, count_fills=fills)
 
+    def run(self) -> WindowOutcome:
+        points = self._case.get("checkpoints") or []
+        marks = list(self._case["watermarks"])
+        for event in self._case["events"]:
+            self._arrive(event)
+            if f"after event {event['id']}" in points:
+                self._stop_and_restore()
+            while marks and marks[0]["after_id"] == event["id"]:
+                self._pass(marks.pop(0)["ts"])
+                if f"after watermark {self._watermark}" in points:
+                    self._stop_and_restore()
+        if self._case["kind"] in ("count", "session"):
+            self._pass(END_OF_STREAM)
+        return self.outcome
 
-def _mark(case: Case, said_ms: int) -> int:
-    behind_us = MS_US if case.data["kind"] == "session" else MS_US - 1
-    return said_ms * MS_US + behind_us
-
-
-# ---- on the operator
-
-
-def needs_operator(case: Case) -> bool:
-    """Times near 2**63, beyond the year 9999 where ours end; a window by count as SQL has it."""
-    is_far = max(event["ts"] for event in case.data["events"]) > 2**62
-    return is_far or (case.data.get("count_mode") == "full" and bool(case.data["slide_count"]))
-
-
-def run_on_operator(case: Case) -> Fired:
-    """Each event by itself; 1 ms of the case is 1 us, for its times would not fit otherwise."""
-    rules = RuleSet((_stream_of(case),), aggregates=(aggregate_of(case, 1),))
-    bound = cep.compile(str(rules)).unbound().nodes[0].plan
-    assert isinstance(bound, Aggregate), "the only statement is an aggregate"
-    made = _Operated(bound)
-    for event in case.data["events"]:
-        made.add(event)
-        if f"after event {event['id']}" in case.data.get("checkpoints", ()):
-            made.restart()
-        for said in _said_after(case, event):
-            made.advance_to(said)
-    return made.fired
-
-
-class _Operated:
-    """A window operator of one shard, whose keys are numbered as they come."""
-
-    def __init__(self, bound: Aggregate) -> None:
-        self._bound = bound
-        self._texts = TextCodes()
-        self._operator = self._new()
-        self._keys: dict[str, int] = {}
-        self._watermark_us = -(2**63)
-        self._sequence = 0
-        self.fired = Fired()
-
-    def _new(self) -> WindowOperator:
-        return WindowOperator(self._bound, None, self._texts, capacity=1, count_fills=True)
-
-    def add(self, event: Event) -> None:
-        code = self._keys.setdefault(event["key"], len(self._keys))
-        batch = EventBatch(pa.Table.from_pylist([event]), np.array([event["ts"]]))
-        prepared = self._operator.prepare(Fed(batch, self._sequence, self._texts))
-        self._sequence += 1
-        rows = prepared.rows, np.array([code]), self._watermark_us
-        if event["ts"] > self._watermark_us:
-            self._operator.process(0, prepared, *rows)
-        elif self._operator.process_late(0, prepared, *rows).any():
-            self.fired.late.append(event["id"])
+    def _arrive(self, event: Case) -> None:
+        if event["ts"] > self._watermark:
+            self._held.append(event)
+            return
+        rows, codes, prepared = self._prepared([event])
+        late = self._operator.process_late(0, prepared, rows, codes, self._watermark)
+        self.outcome.late += [event["id"]] if late[0] else []
         self._take()
 
-    def advance_to(self, watermark_us: int) -> None:
-        self._watermark_us = watermark_us
-        self._operator.advance_to(0, watermark_us)
+    def _pass(self, watermark: int) -> None:
+        due = [event for event in self._held if event["ts"] <= watermark]
+        self._held = [event for event in self._held if event["ts"] > watermark]
+        if due:
+            rows, codes, prepared = self._prepared(sorted(due, key=lambda event: event["ts"]))
+            self._operator.process(0, prepared, rows, codes, self._watermark)
+        self._watermark = watermark
+        self._operator.advance_to(0, watermark)
         self._take()
 
-    def restart(self) -> None:
-        saved, self._operator = self._operator.snapshot(0), self._new()
-        self._operator.restore(0, [(saved, np.arange(len(self._keys)))])
+    def _prepared(self, events: Sequence[Case]) -> tuple[Int64s, Int64s, Any]:
+        table = pa.table(
+            {
+                "key": pa.array([event["key"] for event in events], pa.string()),
+                "v": pa.array([event["v"] for event in events]),
+                "gap": pa.array([event.get("gap") for event in events], pa.duration("us")),
+            }
+        )
+        times = np.array([event["ts"] for event in events], np.int64)
+        prepared = self._operator.prepare(Fed(EventBatch(table, times), self._fed, TextCodes()))
+        self._fed += len(events)
+        columns = [column_of(table.column(name)) for name in self._aggregate.key]
+        codes = self._keys.encode(columns, prepared.rows)
+        for code, event in zip(codes.tolist(), events, strict=True):
+            self._key_texts[code] = event["key"]
+        return prepared.rows, codes, prepared
 
     def _take(self) -> None:
-        taken = self._operator.take(self._key_columns)
-        if taken is not None:
-            columns = [taken.table.column(name) for name in ("key", "start", "end", "value")]
-            numbers = [c if n in (0, 3) else c.cast(pa.int64()) for n, c in enumerate(columns)]
-            self.fired.rows.append(list(zip(*(c.to_pylist() for c in numbers), strict=True)))
+        rows = self._operator.take(self._key_columns)
+        if rows is not None:
+            self.outcome.firings += self._firings(rows)
 
-    def _key_columns(self, _: int, codes: Int64s) -> Sequence[Column]:
-        names = list(self._keys)
-        texts: Any = pa.array([names[code] for code in codes.tolist()], pa.string())
+    def _key_columns(self, shard: int, codes: Int64s) -> list[Column]:
+        texts = pa.array([self._key_texts[code] for code in codes.tolist()], pa.string())
         return [Column(DataType.TEXT, texts)]
+
+    def _firings(self, rows: WindowRows) -> list[Firing]:
+        table = rows.table
+        starts, ends = (
+            np.array(table.column(name).cast(pa.int64())) for name in ("window_start", "window_end")
+        )
+        values = table.column("value").to_pylist()
+        keys = self._taken_keys(rows)
+        return list(zip(keys, starts.tolist(), ends.tolist(), values, strict=True))
+
+    def _taken_keys(self, rows: WindowRows) -> list[str | None]:
+        if not self._aggregate.key:
+            return [None] * len(rows)
+        return list(rows.table.column("key").to_pylist())
+
+    def _stop_and_restore(self) -> None:
+        snapshot = self._operator.snapshot(0)
+        self._operator = self._new_operator()
+        same = np.arange(len(self._keys))
+        self._operator.restore(0, [(snapshot, same)])
+
+
+def run_window_case(case: Case) -> WindowOutcome:
+    return Driver(case).run()

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import random
+from contextlib import suppress
 from pathlib import Path
 
 from cep.dsl import parse_rules
 from cep.engine.errors import RuleError
+from cep.rules import check
 
 COUNT = int(os.environ.get("CEP_FUZZ", "3000"))
 HERE = Path(__file__).parent
@@ -20,8 +22,14 @@ LINES = (
     "no past last event to next row first select on timeout permute consecutive combinations gap",
     "until and or not in like is null case when then else end cast true timestamp lateness time",
     "optional greedy optional greedy combinations until with within {2,4} {3,} + * ? ? ( ) ->",
+    "table feature aggregate join on over all excluding current window tumbling sliding cumulating",
+    "session count every offset discarding early having then idle lateness by sum(x) count(*)",
     "text int a b c x y card 5 2.5 1e4 10 minutes second ms 'text' e'\\n' \"q n\" ( ) { } , ; . ->",
     "->> | ? * + = <> != < > <= >= - / % || == && ! -- ' \" [ # \u2019 \x00 \n count sum prev",
+)
+BEGINNINGS = (
+    *("pattern p match", "pattern p match", "stream s", "table t", "feature f on s as sum(x) over"),
+    *("aggregate a from s by k", "aggregate a from s window", "join j from a, b", "join j"),
 )
 WORDS = tuple(word for line in LINES for word in line.split(" "))
 
@@ -49,7 +57,7 @@ def random_text(draw: random.Random, known: list[str]) -> str:
         return mutate(draw.choice(known), draw)
     if kind < 0.8:
         words = draw.choices(WORDS, k=draw.randint(0, 25))
-        return " ".join(("pattern p match", *words) if draw.random() < 0.7 else words)
+        return " ".join((draw.choice(BEGINNINGS), *words) if draw.random() < 0.7 else words)
     if kind < 0.95:
         return " ".join(draw.choices(" ".join(known).split(), k=draw.randint(1, 40)))
     return "".join(chr(draw.randint(0, 0x2FFF)) for _ in range(draw.randint(0, 60)))
@@ -64,6 +72,8 @@ def test_any_text_gives_rules_or_a_rule_error_with_a_message_and_a_place() -> No
 def is_refused(text: str) -> bool:
     """Whether the text is no rule file; anything but rules that print well or errors fails."""
     try:
+        with suppress(RuleError):
+            check(text)
         rules, _ = parse_rules(text)
     except RuleError as refusal:
         error = refusal

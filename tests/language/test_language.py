@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cep.dsl import parse_rules
-from cep.dsl.examples import EXAMPLES, Example
+from cep.dsl.example import Example
+from cep.dsl.examples import EXAMPLES
 from cep.dsl.messages import keys_of
 from cep.engine.errors import RuleError, render_problem
 from cep.rules import check

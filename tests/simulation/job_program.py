@@ -19,13 +19,25 @@ from pathlib import Path
 from typing import Any
 
 import cep
+from cep.engine.checkpoint.store import CheckpointStore
 from cep.engine.io.file_sink import FileSink
 from cep.engine.io.replay.files import FileSource
 from cep.job import Job
 from cep.job_status import JobStatus
 from tests.simulation.fakes import JsonStore, SumDetector
 
-RULES = cep.compile("pattern p from s by key match a b define a as true, b as value > a.value")
+RULES = cep.compile(
+    """
+    stream s (ts timestamp, id integer, key text, value integer) time ts lateness 3 seconds;
+    pattern rise from s by key match a -> b within 20 seconds
+      define a as value < 3, b as value > a.value + 2 select a.id as first, b.id as last;
+    pattern silent from s by key match a -> not b within 8 seconds
+      define a as value = 7, b as value < 7 select a.id as first;
+    aggregate sums from s by key window tumbling 10 seconds
+      select sum(value) as total, count(*) as n;
+    """
+)
+TABLES = {"matches": "out", "late": "late", "sums": "sums"}  # table -> folder of its sink
 POINTS = (
     "fsync",
     "after fsync",
@@ -49,7 +61,10 @@ POINTS = (
 
 @dataclass(frozen=True)
 class Case:
-    """What is run. `rows`: a job that follows its input stops once it has read so many."""
+    """What is run. `rows`: a job that follows its input stops once it has read so many.
+
+    `real`: the rules above with `cep.Detector` and the checkpoint store, else the fakes.
+    """
 
     folder: Path
     guarantee: str = "exactly-once"
@@ -57,6 +72,7 @@ class Case:
     every: str = "100 rows"
     follow: bool = False
     rows: int = 0
+    real: bool = False
 
 
 def make_job(case: Case) -> Job:
@@ -67,15 +83,17 @@ def make_job(case: Case) -> Job:
         batch_bytes=1500,
         poll_seconds=0.001,
     )
-    sink = FileSink(case.folder / "out", format=case.format)
+    tables = TABLES if case.real else {"matches": TABLES["matches"]}
+    sinks = [FileSink(case.folder / to, what, case.format) for what, to in tables.items()]
+    store = case.folder / "checkpoints"
     return Job(
         source,
         RULES,
-        sink,
-        checkpoint=lambda: JsonStore(case.folder / "checkpoints"),
+        sinks,
+        checkpoint=store if case.real else lambda: JsonStore(store),
         every=case.every,
         guarantee=case.guarantee,
-        detector=SumDetector,
+        detector=None if case.real else SumDetector,
     )
 
 
@@ -104,9 +122,11 @@ def plant(kill_at: str) -> None:
         _wrap(os, name, name, reached)
     for name in ("process_batch", "snapshot"):
         _wrap(SumDetector, name, name, reached)
+        _wrap(cep.Detector, name, name, reached)
     for name in ("prepare", "commit"):
         _wrap(FileSink, name, name, reached)
-    _wrap(JsonStore, "write", "store write", reached)
+    for store in (JsonStore, CheckpointStore):
+        _wrap(store, "write", "store write", reached)
 
 
 def _wrap(owner: Any, name: str, point: str, reached: Callable[[str], None]) -> None:
@@ -127,8 +147,10 @@ def main() -> None:
     parser.add_argument("--guarantee", default="exactly-once")
     parser.add_argument("--format", default="jsonl")
     parser.add_argument("--kill-at")
+    parser.add_argument("--real", action="store_true")
     options = parser.parse_args()
-    print(run(Case(options.folder, options.guarantee, options.format), options.kill_at))
+    case = Case(options.folder, options.guarantee, options.format, real=options.real)
+    print(run(case, options.kill_at))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 EARLY = """
 import random, sys
@@ -39,9 +41,10 @@ def python(*arguments: str) -> str:
     return done.stdout
 
 
-def test_a_job_that_is_killed_has_the_output_that_its_guarantee_promises() -> None:
-    said = python("-m", "tests.simulation.kill", "--times", "24", "--seed", "5")
-    assert said.startswith("seed 5: 24 processes killed")
+@pytest.mark.parametrize("which", [["--times", "12"], ["--times", "20", "--fake"]])
+def test_a_job_that_is_killed_has_the_output_that_its_guarantee_promises(which: list[str]) -> None:
+    said = python("-m", "tests.simulation.kill", "--seed", "5", *which)
+    assert said.startswith(f"seed 5: {which[1]} processes killed")
     assert ", 0 with wrong output" in said
 
 

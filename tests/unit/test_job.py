@@ -285,11 +285,25 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_rows_prepared_for_a_sink_that_is_gone_are_not_forgotten(tmp_path: Path) -> None:
-    store = MemoryStore()
-    job(events(), out(tmp_path), store).run(lambda status: status.rows >= 6)
-    store.at = 2  # a checkpoint with rows that had not been committed
-    with pytest.raises(JobError, match=r"the checkpoint holds rows for .*out, to which no sink"):
+    class Crashing(MemoryStore):
+        def write(self, snapshot: Snapshot) -> None:
+            super().write(snapshot)
+            if len(self.written) == 2:
+                raise OSError("crash behind the write")
+
+    store: MemoryStore = Crashing()
+    with pytest.raises(JobError):
+        job(events(), out(tmp_path), store).run()
+    assert written(tmp_path / "out") == []
+    store.__class__ = MemoryStore
+    (tmp_path / "out").rename(tmp_path / "moved")
+    with pytest.raises(JobError, match="out: no such directory, but the checkpoint holds rows"):
         job(events(), FileSink(tmp_path / "other"), store).run()
+    (tmp_path / "moved").rename(tmp_path / "out")
+    job(events(), FileSink(tmp_path / "other", format="jsonl"), store).run()
+    rows = [*written(tmp_path / "out"), *written(tmp_path / "other")]
+    assert rows == EXPECTED + AT_THE_END
+    assert written(tmp_path / "out") != []
 
 
 # -- checkpoints -----------------------------------------------------------------------------------

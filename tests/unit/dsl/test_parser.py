@@ -39,7 +39,11 @@ def test_the_grammar_is_built_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["time", "count", "first", "last", "type", "key", "by", "kind", "match", "in", "end"]
+    "name",
+    [
+        *("time", "count", "first", "last", "type", "key", "by", "kind", "match", "in", "end"),
+        *("window", "table", "join", "over", "all", "every", "session", "early", "idle", "having"),
+    ],
 )
 def test_a_keyword_is_a_field_name_where_no_keyword_can_stand(name: str) -> None:
     pattern = pattern_of(f"pattern p from s by {name} match a define a as {name} > 1 select {name}")

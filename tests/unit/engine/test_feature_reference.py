@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -184,3 +185,34 @@ def check(
     for feature in features:
         expected = feature_values(feature, events, {"spread": spread})
         assert_equal(driver.found[feature.name], expected, feature)
+
+
+OVERS_OF_SEEDS = [Over(range_us=9), Over(events=5), Over(range_us=3), Over(events=1), Over()]
+POOL: dict[str, list[Any]] = {
+    "k": [1, 1, 2, 2, 3, None],
+    "i": [None, 0, 1, -3, 7, 2**62, -(2**62)],
+    "x": [None, 0.1, -0.1, 2.5, 1e12, -1e12, math.nan],
+    "t": [None, "", "a", "b", "é", "c", "d", "e"],
+    "b": [None, True, False],
+    "s": [None, 0, 1, 2, 3],
+    "d": [None, -2, 0, 5],
+}
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_long_queues_survive_restarts_and_cleaning(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    over = OVERS_OF_SEEDS[seed % len(OVERS_OF_SEEDS)]
+    chosen = rng.choice(len(VALUES + IN_PYTHON), 10, replace=False)
+    features = [
+        Feature(f"f{n}", "a", (VALUES + IN_PYTHON)[n], over, ("k",), None, None, seed % 2 == 0)
+        for n in chosen.tolist()
+    ]
+    drawn = {name: rng.integers(0, len(pool), 70).tolist() for name, pool in POOL.items()}
+    times = np.cumsum(rng.integers(0, 3, 70)).tolist()
+    events = [
+        Happening("a", time_us, {name: POOL[name][drawn[name][n]] for name in POOL})
+        for n, time_us in enumerate(times)
+    ]
+    acts = rng.choice(["advance", "forget", "restart", "texts"], 40).tolist()
+    check(features, events, list(range(0, 70, 2)), acts, 1 + seed % 3)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cep.engine.batch import Int64s
 from cep.engine.columns import Column
 from cep.engine.expression import DataType
-from cep.engine.interning import IntegerCodes, KeyCodes, TextCodes
+from cep.engine.interning import IntegerCodes, KeyCodes, saved_keys
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 
@@ -72,28 +72,6 @@ def test_integer_codes_are_those_of_a_dict(batches: list[list[int]]) -> None:
     assert codes.values(np.arange(len(known))).tolist() == list(known)
 
 
-# -- texts ----------------------------------------------------------------------------------------
-
-
-def test_texts_have_codes_and_ranks_by_code_point() -> None:
-    texts = TextCodes()
-    assert texts.encode(pa.array(["b", "é", "B", "b"])).tolist() == [0, 1, 2, 0]
-    assert [texts.text(texts.code(t)) for t in ("b", "é", "B", "")] == ["b", "é", "B", ""]
-    order = sorted(["b", "é", "B"], key=lambda t: int(texts.rank()[texts.code(t)]))
-    assert order == ["B", "b", "é"]
-    texts.code("A")
-    assert int(texts.rank()[texts.code("A")]) < int(texts.rank()[texts.code("B")])
-
-
-def test_a_dictionary_is_encoded_by_its_own_indices() -> None:
-    texts = TextCodes()
-    texts.code("seen")
-    values = pa.array(["x", "seen", "x", None]).dictionary_encode()
-    codes = texts.encode(values)
-    assert [texts.text(c) for c in codes[:3].tolist()] == ["x", "seen", "x"]
-    assert texts.encode(pa.array([None, None], pa.string())).tolist() == [0, 0]
-
-
 # -- keys -----------------------------------------------------------------------------------------
 
 
@@ -142,3 +120,74 @@ def test_the_keys_that_are_kept_get_new_codes_and_the_others_are_forgotten(
     assert len(kept) == 2
     assert kept.encode(columns, numbers(1, 3, 1)).tolist() == [1, 0, 1]
     assert kept.encode(columns, numbers(0, 2)).tolist() == [2, 3]
+
+
+def values(columns: list[Column]) -> list[tuple[object, ...]]:
+    """The keys as tuples."""
+    return list(zip(*(c.values.tolist() for c in columns), strict=True))
+
+
+KEYS = [(5, 0.5, True, "p"), (5, -0.0, False, "q"), (-6, 0.5, True, ""), (5, 0.5, True, "q")]
+KEY_TYPES = (DataType.INTEGER, DataType.FLOAT, DataType.BOOLEAN, DataType.TEXT)
+
+
+def key_columns() -> list[Column]:
+    i, x, b, t = zip(*KEYS, strict=True)
+    return [
+        column(DataType.INTEGER, *i),
+        column(DataType.FLOAT, *x),
+        Column(DataType.BOOLEAN, np.array(b)),
+        column(DataType.TEXT, *t),
+    ]
+
+
+def test_codes_lead_back_to_the_values_of_the_keys() -> None:
+    codes = KeyCodes(KEY_TYPES)
+    codes.encode(key_columns(), np.arange(4))
+    columns = codes.columns(numbers(3, 1, 3))
+    assert values(columns) == [KEYS[3], (5, 0.0, False, "q"), KEYS[3]]
+    assert [c.values.dtype for c in columns[:3]] == [np.int64, np.float64, np.bool_]
+    assert columns[3].values.type == pa.string()
+
+
+def test_a_snapshot_of_keys_is_not_changed_by_what_comes_later() -> None:
+    codes = KeyCodes(KEY_TYPES)
+    codes.encode(key_columns(), numbers(2, 0))
+    snapshot = codes.snapshot()
+    codes.encode(key_columns(), np.arange(4))
+    assert values(saved_keys(KEY_TYPES, snapshot)) == [KEYS[2], KEYS[0]]
+    assert snapshot["size"] == 2
+
+
+def test_keys_of_several_snapshots_get_new_codes_in_the_order_given() -> None:
+    first, second = KeyCodes(KEY_TYPES), KeyCodes(KEY_TYPES)
+    first.encode(key_columns(), numbers(0, 1))
+    second.encode(key_columns(), numbers(2, 3))
+    parts = [(first.snapshot(), numbers(1)), (second.snapshot(), numbers(1, 0))]
+    codes, renamed = KeyCodes.restored(KEY_TYPES, parts)
+    assert [now.tolist() for now in renamed] == [[-1, 0], [2, 1]]
+    assert codes.encode(key_columns(), np.arange(4)).tolist() == [3, 0, 2, 1]
+
+
+def test_the_one_key_without_fields_is_restored() -> None:
+    parts = [(KeyCodes(()).snapshot(), numbers(0))]
+    codes, renamed = KeyCodes.restored((), parts)
+    assert len(codes) == 1
+    assert [now.tolist() for now in renamed] == [[0]]
+
+
+@given(st.lists(st.tuples(INT64, st.text(max_size=3)), unique=True, max_size=20), st.integers(1, 3))
+def test_keys_that_are_split_over_shards_and_merged_are_the_same_keys(
+    keys: list[tuple[int, str]], shards: int
+) -> None:
+    kinds = (DataType.INTEGER, DataType.TEXT)
+    columns = [column(kinds[0], *(i for i, _ in keys)), column(kinds[1], *(t for _, t in keys))]
+    codes = KeyCodes(kinds)
+    codes.encode(columns, np.arange(len(keys)))
+    whole = codes.snapshot()
+    owned = [np.arange(shard, len(keys), shards) for shard in range(shards)]
+    apart = [KeyCodes.restored(kinds, [(whole, own)])[0] for own in owned]
+    assert [len(one) for one in apart] == [len(own) for own in owned]
+    merged, _ = KeyCodes.restored(kinds, [(one.snapshot(), np.arange(len(one))) for one in apart])
+    order = np.concatenate(owned)
+    assert merged.encode(columns, order).tolist() == list(range(len(keys)))

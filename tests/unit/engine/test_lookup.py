@@ -15,8 +15,8 @@ from cep.engine.columns import ARROW_TYPES
 from cep.engine.errors import DataError
 from cep.engine.expression import DataType
 from cep.engine.interning import TextCodes
+from cep.engine.operators.fed import Fed
 from cep.engine.operators.lookup import Codes, LookupOperator
-from cep.engine.operators.match import Fed
 from cep.engine.pattern import StreamField
 from cep.engine.plan import Lookup, Table
 

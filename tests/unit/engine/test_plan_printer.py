@@ -26,7 +26,7 @@ COUNT = Output("n", Aggregated("count"))
 
 
 @settings(
-    max_examples=60,
+    max_examples=40,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
