@@ -78,7 +78,9 @@ def test_there_is_one_pattern_for_each_scenario() -> None:
 # -- card fraud, with features and aggregates ------------------------------------------------------
 
 
-def test_bursts_and_drained_cards_are_found_by_what_the_card_did_before(cards: pd.DataFrame) -> None:
+def test_bursts_and_drained_cards_are_found_by_what_the_card_did_before(
+    cards: pd.DataFrame,
+) -> None:
     matches = cep.load(EXAMPLES / "velocity.cep").run(cards).matches
     scenario = {
         (card, ts): kind
