@@ -65,7 +65,7 @@ def test_processes_that_connect_soon_after_they_were_created(
     table = pq.read_table(shared("winlog_late/events.parquet"), columns=names)
     rules = cep.compile(f"stream events time {time};\n{PROCESS_CONNECTS}")
     found: Counter[str] = Counter()
-    for recording in pc.unique(table["dataset"]).to_pylist():
+    for recording in pc.unique(table["dataset"]):
         part = table.filter(pc.equal(table["dataset"], recording))
         for result in live(rules, part):
             found["connects"] += len(result.matches)

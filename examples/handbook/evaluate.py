@@ -42,15 +42,14 @@ def evaluate(path: str) -> dict[str, tuple[float, float]]:
 
 def flagged(transactions: pa.Table, ids: Any) -> Flags:
     """Rule -> which of the transactions it flags."""
-    labels = pa.table(
-        {
-            "known_at": pc.add(transactions["TX_DATETIME"].cast(pa.timestamp("us")), _days(7)),
-            "TERMINAL_ID": transactions["TERMINAL_ID"],
-            "fraud": transactions["TX_FRAUD"],
-        }
-    )
+    booked: Any = transactions["TX_DATETIME"].cast(pa.timestamp("us"))
+    labels: dict[str, Any] = {
+        "known_at": pc.add(booked, _days(7)),
+        "TERMINAL_ID": transactions["TERMINAL_ID"],
+        "fraud": transactions["TX_FRAUD"],
+    }
     rules = cep.load(RULES)
-    result = rules.run({"transactions": transactions, "labels": labels})
+    result = rules.run({"transactions": transactions, "labels": pa.table(labels)})
     flags = {}
     for name in SINGLE:
         table = result.matches.by_pattern(name).to_arrow()

@@ -15,10 +15,10 @@ from cep.dsl import parse_rules
 from cep.engine.batch import EventBatch
 from cep.engine.dataflow import base_streams, build_dataflow
 from cep.engine.pattern import Pattern, Stream
-from cep.engine.plan import EVENT_TIME, NodeKind
+from cep.engine.plan import EVENT_TIME, NodeKind, flow_of
 from cep.engine.runtime import Runtime
 from tests.reference.matcher import reference_matches
-from tests.unit.engine.runtime_tools import flow_of, shown
+from tests.unit.engine.runtime_tools import shown
 
 SECOND_US = 1_000_000
 STREAMS = """
