@@ -226,7 +226,8 @@ class RunArena:
     @property
     def bytes_held(self) -> int:
         """The size of all buffers, used or spare."""
-        tables = [value for value in self.arena if isinstance(value, np.ndarray)]
+        fields = self.arena._asdict()
+        tables = [table for name, table in fields.items() if not name.endswith("_f")]  # the same
         return sum(table.nbytes for table in tables) + self.keys.nbytes
 
     @property

@@ -39,6 +39,7 @@ from cep.engine.pattern import (
 from cep.engine.plan import EVENT_TIME, Aggregate, Feature, Join, Over, Window
 
 NO_SKIP = Skip(SkipStrategy.NO_SKIP)
+FAR_US = 1 << 61  # further apart than any two times
 
 
 def keyed_outputs(key: tuple[StreamField, ...], outputs: tuple[Output, ...]) -> tuple[Output, ...]:
@@ -148,10 +149,11 @@ def join_as_pattern(
     -`low_us` younger; bounds of links are exclusive. Where that cannot say it, the definitions
     compare the times.
     """
-    high_us, low_us = (join.high_us, join.low_us)
+    high_us, low_us = join.high_us, join.low_us
     if join.window is not None:
         high_us = (join.window.size_us or 1) - 1
         low_us = -high_us
+    high_us, low_us = min(high_us, FAR_US), max(low_us, -FAR_US)
     branches = []
     if high_us >= 0:
         branches.append(_either_first(join.left, join.right, high_us))

@@ -25,7 +25,8 @@ class Table:
     """What is looked up by key: `merchants.risk` in an expression reads a row's field.
 
     An event's own fields of the names in `key` say which row; no such row gives NULL. With `time`
-    the table is a stream of versions: an event reads the last version that is not younger.
+    the table is a stream of versions: an event reads the last version that is not younger. Until
+    `engine.dataflow` has resolved it, a member is Captured("last", "merchants", Field("risk")).
     """
 
     name: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ import cep
 from cep.builder import pattern as begin
 from cep.builder import var
 from cep.engine.batch import EventBatch
-from cep.engine.pattern import Pattern, Step, Stream, Variable
-from cep.engine.plan import RuleSet
+from cep.engine.pattern import Pattern, Step, Variable
+from cep.engine.plan import Dataflow, RuleSet
 from cep.engine.results import MatchBatch, Output
 from cep.rules import check
 
@@ -31,9 +30,9 @@ class PairRuntime:
 
     made: list[PairRuntime]
 
-    def __init__(self, patterns: Sequence[Pattern], streams: Sequence[Stream]) -> None:
-        self.patterns = patterns
-        self.streams = streams
+    def __init__(self, flow: Dataflow, **_: object) -> None:
+        self.patterns = [node.plan for node in flow.nodes if isinstance(node.plan, Pattern)]
+        self.streams = flow.streams
         self.position = 0
         self.is_finished = False
         PairRuntime.made.append(self)
@@ -59,10 +58,13 @@ class PairRuntime:
         self.is_finished = True
         return Output()
 
+    def close(self) -> None:
+        pass
+
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[PairRuntime]:
-    monkeypatch.setattr(cep.rules, "_start_runtime", PairRuntime)
+    monkeypatch.setattr("cep.execution.Runtime", PairRuntime)
     PairRuntime.made = []
     return PairRuntime
 

@@ -148,6 +148,19 @@ def test_a_condition_about_one_side_is_tested_before_anything_is_remembered() ->
     assert "b as b where count(a) = 0 or y = a.x\n" in str(pattern)
 
 
+def test_bounds_that_are_far_away_do_not_overflow() -> None:
+    pattern, streams = join("between -292000 days and 292000 days")
+    far, _ = join("within 15000000 weeks")
+    assert far.within_us == 2**61 + 1
+    events: list[Event] = [
+        {"stream": "b", "k": "k", "ts": 5, "x": 0, "y": 0},
+        {"stream": "a", "k": "k", "ts": 5, "x": 0, "y": 0},
+        {"stream": "b", "k": "k", "ts": 6, "x": 0, "y": 0},
+    ]
+    assert engine_pairs(far, streams, events) == {(1, 0), (1, 2)}
+    assert engine_pairs(pattern, streams, events) == {(1, 0), (1, 2)}
+
+
 def test_a_join_selects_its_key_and_what_it_says() -> None:
     pattern, _ = join("within 1 minute")
     assert [output.name for output in pattern.select] == ["k", "x", "y"]
