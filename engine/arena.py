@@ -228,7 +228,7 @@ class RunArena:
         """The size of all buffers, used or spare."""
         fields = self.arena._asdict()
         tables = [table for name, table in fields.items() if not name.endswith("_f")]  # the same
-        return sum(table.nbytes for table in tables) + self.keys.nbytes
+        return int(sum(table.nbytes for table in tables)) + self.keys.nbytes
 
     @property
     def dropped(self) -> int:

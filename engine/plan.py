@@ -160,7 +160,8 @@ class RuleSet:
 EVENT_TIME = "(event time)"
 """A field that every event has beside those of its stream: its time, as a timestamp.
 
-Joins read it of streams whose time is no timestamp field."""
+Joins with a window, or with bounds both before or both after, read it of streams without a field
+that says the time to the microsecond: derived ones, and those with texts or nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from cep.engine.batch import EventBatch, Int64s
 from cep.engine.derived import match_rows
 from cep.engine.enrich import Added, Enricher, lookup_operators
 from cep.engine.event_store import EventStore, take_rows
-from cep.engine.expression import DataType, Expression, walk
+from cep.engine.expression import DataType, Expression, Field, walk
 from cep.engine.interning import TextCodes
 from cep.engine.kernels import layout
 from cep.engine.key_space import KeyedState, KeySpace
@@ -33,7 +33,7 @@ from cep.engine.limits import Limit
 from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.match import BEGINNING, Interest, MatchOperator
 from cep.engine.pattern import Pattern, Stream
-from cep.engine.plan import Aggregate, Node, NodeKind
+from cep.engine.plan import EVENT_TIME, Aggregate, Node, NodeKind
 from cep.engine.restoring import StateOf, restore_states, save_states
 from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
 from cep.engine.snapshot import Snapshot, Value
@@ -122,6 +122,8 @@ class Task:
         ]
         asked = [*(o.expressions for o in self.operators), *(w.expressions for w in self.windows)]
         self._shared = _shared(asked)
+        fields = (node for part in asked for e in part for node in walk(e))
+        self._reads_time = any(node == Field(EVENT_TIME) for node in fields)
         self.spaces: dict[tuple[str, ...], KeySpace] = {}
         for operator in self.operators:
             self._place(operator.key, operator.shards)
@@ -213,7 +215,14 @@ class Task:
         return list(self._wiring.pool.map(work, range(self._wiring.shards)))
 
     def _fed(self, full: Enriched) -> Fed:
-        return Fed(full.batch, full.base, self._wiring.texts, self._shared, self.spaces)
+        return Fed(
+            full.batch,
+            full.base,
+            self._wiring.texts,
+            self._shared,
+            self.spaces,
+            with_time=self._reads_time,
+        )
 
     def _close_slice(self, fed: Fed, output: Output) -> Output:
         """Time has come to the slice's last event."""

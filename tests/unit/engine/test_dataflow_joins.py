@@ -18,16 +18,20 @@ from cep.engine.pattern import Pattern, Stream
 from cep.engine.plan import EVENT_TIME, NodeKind
 from cep.engine.runtime import Runtime
 from tests.reference.matcher import reference_matches
-from tests.unit.engine.runtime_tools import shown
+from tests.unit.engine.runtime_tools import flow_of, shown
 
 SECOND_US = 1_000_000
 STREAMS = """
 stream a (k text, ts timestamp, x int) time ts;
 stream b (k text, ts timestamp, y int) time ts;
 """
+IN_SECONDS = """
+stream a (k text, sec int, x int) time sec in seconds;
+stream b (k text, sec int, y int) time sec in seconds;
+"""
 UNTIMED = """
-stream a (k text, ts int, x int) time ts in seconds;
-stream b (k text, ts int, y int) time ts in seconds;
+stream a (k text, x int);
+stream b (k text, y int);
 """
 
 Event = dict[str, Any]
@@ -53,6 +57,7 @@ def event_lists(draw: st.DrawFn) -> list[Event]:
             "stream": draw(st.sampled_from("ab")),
             "k": draw(st.sampled_from("kl")),
             "ts": time * SECOND_US,
+            "sec": time,
             EVENT_TIME: time * SECOND_US,
             "x": draw(st.integers(0, 2)),
             "y": draw(st.sampled_from((0, 1, 2, None))),
@@ -84,12 +89,13 @@ def engine_pairs(pattern: Pattern, streams: tuple[Stream, ...], events: list[Eve
         "k": pa.array([e["k"] for e in events], pa.string()),
         "ts": pa.array([e["ts"] for e in events], pa.timestamp("us")),
         EVENT_TIME: pa.array([e["ts"] for e in events], pa.timestamp("us")),
+        "sec": pa.array([e["ts"] // SECOND_US for e in events], pa.int64()),
         "x": pa.array([e["x"] for e in events], pa.int64()),
         "y": pa.array([e["y"] for e in events], pa.int64()),
     }
     times = np.array([e["ts"] for e in events], np.int64)
     numbers = np.array([[s.name for s in streams].index(e["stream"]) for e in events], np.int16)
-    runtime = Runtime([pattern], streams, slice_rows=3, capacity=1)
+    runtime = Runtime(flow_of((pattern,), streams), slice_rows=3, capacity=1)
     output = runtime.process(EventBatch(pa.table(columns), times, numbers))
     output.extend(runtime.finish())
     taken = [dict(_taken(text)) for text in shown(output.matches)]
@@ -130,8 +136,12 @@ CASES: list[tuple[str, Callable[[Event, Event], bool]]] = [
 
 
 @pytest.mark.parametrize(("text", "belongs"), CASES, ids=[text for text, _ in CASES])
-@pytest.mark.parametrize("declared", [STREAMS, UNTIMED], ids=["time is a field", "time is apart"])
-@settings(max_examples=40, derandomize=True, deadline=None)
+@pytest.mark.parametrize(
+    "declared",
+    [STREAMS, IN_SECONDS, UNTIMED],
+    ids=["time is a timestamp", "time is a number", "time is apart"],
+)
+@settings(max_examples=15, derandomize=True, deadline=None)
 @given(events=event_lists())
 def test_a_join_finds_each_pair_once(
     text: str, belongs: Callable[[Event, Event], bool], declared: str, events: list[Event]
