@@ -219,7 +219,8 @@ class WindowOperator:
     def current(self, key_columns: KeyColumns) -> WindowRows | None:
         """The windows that are open, as they are now; changes nothing.
 
-        Their `update` is -1, their time the watermark. Windows by count: the row has the time and position of their last event.
+        Their `update` is -1, their time the watermark; rows of windows by count have the time and
+        position of their last event.
         """
         return self._made([shard.look() for shard in self._shards], key_columns)
 
