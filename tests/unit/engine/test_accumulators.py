@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import statistics
 from collections.abc import Sequence
@@ -40,16 +41,17 @@ NAN, INFINITY = float("nan"), float("inf")
 
 def rows_of(node: Expression, kind: DataType, values: Sequence[Any], pane: int = 3) -> WindowRows:
     """One window over all values, cut into panes of so many."""
-    window = Window(WindowKind.SLIDING, 1000 * pane, pane)
+    window = Window(WindowKind.SLIDING, 10_001 * pane, 10_000 * pane, -2000 * pane)
     plan = Aggregate("windows", "events", (Output("value", node),), (), window)
     texts = TextCodes()
     operator = WindowOperator(plan, None, texts, {"longest": Longest()}, capacity=1)
     table = pa.table({"x": pa.array(values, ARROW[kind])})
     prepared = operator.prepare(Fed(EventBatch(table, np.arange(len(values))), 0, texts))
     operator.process(0, prepared, prepared.rows, np.zeros(len(values), np.int64), -1)
-    operator.advance_to(0, 1000 * pane - 1)
+    operator.advance_to(0, 2**63 - 1)
     made = operator.take(lambda shard, codes: [])
     assert made is not None
+    assert len(made) == 1
     return made
 
 
@@ -60,11 +62,10 @@ def value_of(
     result: DataType | None = None,
     parameters: tuple[Literal, ...] = (),
 ) -> Any:
-    """The value of the last of the windows, which is the one that covers all values."""
     node = Aggregated(function, Field("x", type=kind), parameters, type=result or kind)
     made = rows_of(node, kind, values)
     assert made.failures == []
-    return made.table.column("value")[-1].as_py()
+    return made.table.column("value")[0].as_py()
 
 
 INTEGER, FLOAT, TEXT = DataType.INTEGER, DataType.FLOAT, DataType.TEXT
@@ -79,7 +80,7 @@ def test_sums_of_integers_are_exact_far_beyond_what_floats_hold() -> None:
 def test_a_sum_that_does_not_fit_is_an_error_and_null() -> None:
     node = Aggregated("sum", Field("x", type=INTEGER), type=INTEGER)
     made = rows_of(node, INTEGER, [2**63 - 1, 0, 0, 1])
-    assert made.table.column("value").to_pylist()[-1] is None
+    assert made.table.column("value").to_pylist() == [None]
     (failure,) = made.failures
     assert (failure.reason, failure.output) == ("integer overflow", "value")
     assert failure.rows.num_rows == 1
@@ -104,14 +105,16 @@ def test_sums_of_what_is_not_finite_are_what_ieee_says(
     assert str(value_of("sum", FLOAT, values)) == str(expected)
 
 
-@given(st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=12), st.integers(1, 5))
+amounts = st.integers(-(10**15), 10**15).map(lambda n: n / 1000)
+
+
+@given(st.lists(amounts, min_size=1, max_size=12), st.integers(1, 5))
 def test_sums_of_floats_are_the_exact_sum_rounded_however_cut_into_panes(
     values: list[float], pane: int
 ) -> None:
     node = Aggregated("sum", Field("x", type=FLOAT), type=FLOAT)
     made = rows_of(node, FLOAT, values, pane)
-    exact = float(sum(map(Fraction, values)))
-    assert made.table.column("value")[-1].as_py() == pytest.approx(exact, rel=1e-30, abs=1e-18)
+    assert made.table.column("value")[0].as_py() == float(sum(map(Fraction, values)))
 
 
 @pytest.mark.parametrize(
@@ -182,13 +185,11 @@ def test_counts_of_nothing_are_0() -> None:
 
 
 def test_times_and_durations_keep_their_types() -> None:
-    import datetime as dt
-
     second = dt.timedelta(seconds=1)
     assert value_of("sum", DURATION, [second, 2 * second]) == 3 * second
     assert value_of("avg", DURATION, [second, 2 * second]) == 1.5 * second
     assert value_of("median", DURATION, [second, 2 * second]) == 1.5 * second
-    morning = dt.datetime(2026, 1, 31, 8)
+    morning = dt.datetime(2026, 1, 31, 8)  # noqa: DTZ001 - Arrow has none either
     assert value_of("max", TIMESTAMP, [morning, morning - second]) == morning
     assert value_of("collect", TIMESTAMP, [morning], TEXT) == '["2026-01-31 08:00:00.000000"]'
 
