@@ -7,7 +7,17 @@ belongs to neither.
 from __future__ import annotations
 
 from cep.engine.kernels.jit import inlined, kernel
-from cep.engine.kernels.windows import clear, has_free, insert, put, remove, shrink, take_in
+from cep.engine.kernels.windows import (
+    BLOCK,
+    clear,
+    has_free,
+    insert,
+    put,
+    remove,
+    shrink,
+    take_in,
+    touch_newest,
+)
 from cep.engine.kernels.windows_lanes import merge_lanes
 from cep.engine.kernels.windows_layout import (
     CLOSES,
@@ -120,6 +130,8 @@ def add(
     table, counters = entries.table, entries.counters
     size: int = arrivals.rows.shape[0]
     for event in range(begin, size):
+        if (event - begin) % BLOCK == 0:
+            touch_newest(entries, arrivals, event, min(event + BLOCK, size))
         code, start_us = arrivals.codes[event], arrivals.ids[event]
         end_us = arrivals.ends_us[event]
         entry, newer = entries.newest[code], -1

@@ -33,7 +33,7 @@ from cep.engine.columns_arithmetic import INT64_MAX
 from cep.engine.errors import Problem, RuleError
 from cep.engine.expression import Expression, Literal
 from cep.engine.interning import TextCodes
-from cep.engine.operators.fed import Failure, Fed
+from cep.engine.operators.match import Failure, Fed
 from cep.engine.operators.window_counts import CountShard
 from cep.engine.operators.window_grid import CountGrid, WindowGrid, count_grid_of, grid_of
 from cep.engine.operators.window_panes import PaneShard
@@ -219,7 +219,7 @@ class WindowOperator:
     def current(self, key_columns: KeyColumns) -> WindowRows | None:
         """The windows that are open, as they are now; changes nothing.
 
-        Their `update` is -1, their time the watermark. Windows by count: the row has the time and
+        Their `update` is -1, their time the watermark; rows of windows by count have the time and
         position of their last event.
         """
         return self._made([shard.look() for shard in self._shards], key_columns)

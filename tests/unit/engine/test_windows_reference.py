@@ -123,7 +123,7 @@ def scenarios(draw: DrawFn) -> Scenario:
 
 
 @given(scenarios())
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_the_operator_fires_what_the_reference_fires(scenario: Scenario) -> None:
     expected = scenario.reference()
     found = scenario.feeder().run(scenario.events, scenario.cuts)
@@ -133,7 +133,7 @@ def test_the_operator_fires_what_the_reference_fires(scenario: Scenario) -> None
 
 
 @given(scenarios())
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_neither_slices_nor_shards_nor_room_change_what_comes_out(scenario: Scenario) -> None:
     whole = scenario.feeder(capacity=64).run(scenario.events)
     for shards, cuts in ((1, scenario.cuts), (3, []), (3, range(len(scenario.events)))):
@@ -143,7 +143,7 @@ def test_neither_slices_nor_shards_nor_room_change_what_comes_out(scenario: Scen
 
 
 @given(scenarios())
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_one_that_is_saved_and_restored_goes_on_as_if_never_stopped(scenario: Scenario) -> None:
     never = scenario.feeder().run(scenario.events, scenario.cuts)
     stopped = scenario.feeder(3).run(scenario.events, scenario.cuts, scenario.cuts)
