@@ -21,6 +21,7 @@ from tests.reference.features import Happening
 
 BOOLEAN, INTEGER, FLOAT = DataType.BOOLEAN, DataType.INTEGER, DataType.FLOAT
 TEXT, TIMESTAMP, DURATION = DataType.TEXT, DataType.TIMESTAMP, DataType.DURATION
+NULL = DataType.NULL
 
 TYPES = {
     "k": INTEGER,
