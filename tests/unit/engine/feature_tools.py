@@ -21,6 +21,7 @@ from tests.reference.features import Happening
 
 BOOLEAN, INTEGER, FLOAT = DataType.BOOLEAN, DataType.INTEGER, DataType.FLOAT
 TEXT, TIMESTAMP, DURATION = DataType.TEXT, DataType.TIMESTAMP, DataType.DURATION
+NULL = DataType.NULL
 
 TYPES = {
     "k": INTEGER,
@@ -104,10 +105,14 @@ class Driver:
 
         def process(shard: int) -> None:
             rows, codes = self._keys_of(shard, events, prepared.rows)
-            self.operator.process(shard, prepared, rows, codes)
+            with np.errstate(all="ignore"):  # kernels as plain Python; threads do not inherit it
+                self.operator.process(shard, prepared, rows, codes)
 
-        with ThreadPoolExecutor(self.shards if self.together else 1) as pool:
-            list(pool.map(process, range(self.shards)))
+        if self.together:
+            with ThreadPoolExecutor(self.shards) as pool:
+                list(pool.map(process, range(self.shards)))
+        else:
+            list(map(process, range(self.shards)))
         columns, failures = self.operator.columns(fed, prepared)
         self.types = [array.type for _, array in columns]
         for name, array in columns:
