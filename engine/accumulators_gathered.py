@@ -11,6 +11,7 @@ import json
 import math
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -282,7 +283,7 @@ class Collect:
         columns = (snapshot["time_us"], snapshot["sequence"], words)
         items = list(zip(*(column.tolist() for column in columns), strict=True))
         ends = [0, *snapshot["ends"].tolist()]
-        return [items[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        return [items[a:b] for a, b in pairwise(ends)]
 
 
 def _sketches() -> Any:
@@ -327,7 +328,8 @@ class ApproximateDistinct:
         return union.get_result(self._library.HLL_8)
 
     def result(self, state: State, texts: TextCodes) -> int:
-        return round(self.merge([state]).get_estimate())
+        estimate: float = self.merge([state]).get_estimate()
+        return round(estimate)
 
     def dump(self, states: Sequence[State], recode: Recode) -> Snapshot:
         return {"sketches": [state.serialize_compact() for state in states]}

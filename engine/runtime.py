@@ -36,6 +36,7 @@ from cep.engine.task_plan import TaskPlan, task_plans
 from cep.engine.time.arrivals import LateBatch as LateArrivals
 
 TEXTS_KEPT_MIN = 1 << 16  # fewer texts than this are not worth cleaning
+Made = dict[str, list[EventBatch]]  # name of a derived stream -> its rows of one step
 SLICE_ROWS = 1 << 17  # events worked on at a time: their columns should stay in the cache
 
 
@@ -108,18 +109,24 @@ class Runtime:
             for start in range(0, len(batch), self._slice_rows)
         ]
         for part, made in self._worked(slices):
-            output.extend(self._pass_on(part, made))
+            output.extend(self._pass_on(part, made, _moving_to(int(part.time_us[-1]) - 1)))
         self._forget_texts()
         return output
 
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come: what was due by then happens."""
         output = self._base.advance_to(watermark_us)
-        return self._pass_on(None, output, lambda task: task.advance_to(watermark_us))
+        return self._pass_on(None, output, _moving_to(watermark_us))
 
     def process_late(self, late: LateArrivals) -> Output:
-        """Events behind the watermark, in the order in which they came: windows may take them."""
-        return self._pass_on(None, self._base.process_late(late))
+        """Events behind the watermark, in the order in which they came: windows may take them.
+
+        A row that such an event makes is late, too, for those who read it.
+        """
+        output = Output()
+        for made in self._base.process_late(late):
+            output.extend(self._pass_on_late(made))
+        return output
 
     def reload(self, table: str, rows: pa.Table) -> None:
         """Look up in other rows from the next event on. DataError where they do not fit."""
@@ -231,7 +238,7 @@ class Runtime:
         """
         if not self._derived:
             return output
-        made: dict[str, EventBatch] = {}
+        made: Made = {}
         _add_rows(made, output)
         for derived in self._derived:
             found = derived.step(base, made)
@@ -239,6 +246,22 @@ class Runtime:
                 found.extend(move(derived.task))
             _add_rows(made, found)
             output.extend(found)
+        return self._without_hidden(output)
+
+    def _pass_on_late(self, output: Output) -> Output:
+        """What a late event made goes to the tasks that read it, as events that are late."""
+        if not self._derived:
+            return output
+        made: Made = {}
+        _add_rows(made, output)
+        for derived in self._derived:
+            found = derived.step_late(made)
+            _add_rows(made, found)
+            output.extend(found)
+        return self._without_hidden(output)
+
+    def _without_hidden(self, output: Output) -> Output:
+        """Rows of patterns are there for those who read them only: they are matches."""
         output.rows = [rows for rows in output.rows if rows.name in self._shown]
         return output
 
@@ -254,20 +277,36 @@ class _DerivedTask:
         self.task = Task(plan, wiring)
         self._merger = FeedMerger(plan.incoming)
 
-    def step(self, base: EventBatch | None, made: Mapping[str, EventBatch]) -> Output:
+    def step(self, base: EventBatch | None, made: Made) -> Output:
         """One step's rows of all the streams that are read, through the task."""
         parts = []
         if base is not None:
             parts = [(name, only_stream(base, number)) for name, number in self._base.items()]
-        parts += [(name, made[name]) for name in self._made if name in made]
-        feed = self._merger.merge(parts)
+        feed = self._merger.merge([*parts, *self._parts(made)])
         return Output() if feed is None else self.task.process(self.task.enrich(feed))
 
+    def step_late(self, made: Made) -> Output:
+        """Rows that a late event has made: they are late here."""
+        output = Output()
+        feed = self._merger.merge(self._parts(made))
+        if feed is not None:
+            watermarks = np.maximum(feed.time_us, self.task.watermark_us)
+            for found in self.task.process_late(LateArrivals(feed, watermarks)):
+                output.extend(found)
+        return output
 
-def _add_rows(made: dict[str, EventBatch], output: Output) -> None:
+    def _parts(self, made: Made) -> list[tuple[str, EventBatch]]:
+        return [(name, batch) for name in self._made for batch in made.get(name, ())]
+
+
+def _moving_to(watermark_us: int) -> Callable[[Task], Output]:
+    return lambda task: task.advance_to(watermark_us)
+
+
+def _add_rows(made: Made, output: Output) -> None:
     """What others read of the rows that came out: each window's row when it first comes."""
     for rows in output.rows:
         batch = EventBatch(rows.table, rows.time_us, None, rows.position)
         if rows.update is not None and bool((rows.update != 0).any()):
             batch = take_rows(batch, np.flatnonzero(rows.update == 0))
-        made[rows.name] = batch
+        made.setdefault(rows.name, []).append(batch)

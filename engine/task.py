@@ -25,7 +25,7 @@ from cep.engine.batch import EventBatch, Int64s
 from cep.engine.derived import match_rows
 from cep.engine.enrich import Added, Enricher, lookup_operators
 from cep.engine.event_store import EventStore, take_rows
-from cep.engine.expression import DataType, Expression, walk
+from cep.engine.expression import DataType, Expression, Field, walk
 from cep.engine.interning import TextCodes
 from cep.engine.kernels import layout
 from cep.engine.key_space import KeyedState, KeySpace
@@ -33,7 +33,7 @@ from cep.engine.limits import Limit
 from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.match import BEGINNING, Interest, MatchOperator
 from cep.engine.pattern import Pattern, Stream
-from cep.engine.plan import Aggregate, Node, NodeKind
+from cep.engine.plan import EVENT_TIME, Aggregate, Node, NodeKind
 from cep.engine.restoring import StateOf, restore_states, save_states
 from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
 from cep.engine.snapshot import Snapshot, Value
@@ -122,6 +122,8 @@ class Task:
         ]
         asked = [*(o.expressions for o in self.operators), *(w.expressions for w in self.windows)]
         self._shared = _shared(asked)
+        fields = (node for part in asked for e in part for node in walk(e))
+        self._reads_time = any(node == Field(EVENT_TIME) for node in fields)
         self.spaces: dict[tuple[str, ...], KeySpace] = {}
         for operator in self.operators:
             self._place(operator.key, operator.shards)
@@ -169,7 +171,7 @@ class Task:
             fed.forget()
         for window in self.windows:
             part = window.prepare(fed)
-            window.process(0, part, self._watermark_us)
+            window.process(0, part, self.watermark_us)
             output.errors += _error_batches(fed.batch, window.name, window.failures(part))
             fed.forget()
         return self._close_slice(fed, output)
@@ -195,7 +197,7 @@ class Task:
 
         def work(shard: int) -> list[list[Failure]]:
             for window, part in windows:
-                window.process(shard, part, self._watermark_us)
+                window.process(shard, part, self.watermark_us)
             return [operator.process(shard, interest) for operator, interest in pairs]
 
         found = self._on_shards(work)
@@ -213,7 +215,14 @@ class Task:
         return list(self._wiring.pool.map(work, range(self._wiring.shards)))
 
     def _fed(self, full: Enriched) -> Fed:
-        return Fed(full.batch, full.base, self._wiring.texts, self._shared, self.spaces)
+        return Fed(
+            full.batch,
+            full.base,
+            self._wiring.texts,
+            self._shared,
+            self.spaces,
+            with_time=self._reads_time,
+        )
 
     def _close_slice(self, fed: Fed, output: Output) -> Output:
         """Time has come to the slice's last event."""
@@ -226,24 +235,31 @@ class Task:
 
     # ------------------------------------------------------------------ time
 
-    def process_late(self, late: LateArrivals) -> Output:
-        """Events behind the watermark: for windows that are still open, else late for all."""
-        output = Output()
+    def process_late(self, late: LateArrivals) -> Iterator[Output]:
+        """Events behind the watermark: for windows that are still open, else late for all.
+
+        What comes out event by event, so that its order does not depend on how the input is cut.
+        """
         if not self.windows:
-            output.late += _late_batches(late, np.arange(len(late)), self.streams)
-            return output
+            yield Output(late=list(_late_batches(late, np.arange(len(late)), self.streams)))
+            return
         batch = self.enricher.add_to_late(late.events)
         fed = self._fed(Enriched(batch, self.next_sequence, []))
         self.next_sequence += len(batch)
         self.sequence = self.next_sequence
+        parts = [(window, window.prepare(fed)) for window in self.windows]
         is_late = np.ones(len(batch), np.bool_)
-        for window in self.windows:
-            part = window.prepare(fed)
-            is_late[window.process_late(part, self._watermark_us)] = False
+        singly = [(window, part.singly()) for window, part in parts]
+        for row in sorted({row for _, rows in singly for row in rows}):
+            for window, rows in singly:
+                if row in rows and len(window.process_late(rows[row], self.watermark_us)):
+                    is_late[row] = False
+            yield self._collect(None)
+        output = Output()
+        for window, part in parts:
             output.errors += _error_batches(batch, window.name, window.failures(part))
-        output.extend(self._collect(None))
         output.late += _late_batches(late, np.flatnonzero(is_late), self.streams)
-        return output
+        yield output
 
     def status(self) -> dict[str, dict[str, Any]]:
         """What is open in each node, as plain values."""
@@ -257,7 +273,8 @@ class Task:
         return self._collect(None)
 
     @property
-    def _watermark_us(self) -> int:
+    def watermark_us(self) -> int:
+        """No event of this time or before is on time any more."""
         return self._last_us - 1
 
     def _move_time(self) -> None:
@@ -265,7 +282,7 @@ class Task:
             for shard in operator.shards:
                 shard.advance_to(self._last_us)
         for window in self.windows:
-            window.advance_to(self._watermark_us)
+            window.advance_to(self.watermark_us)
 
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""

@@ -30,6 +30,16 @@ class WindowPart:
     prepared: Prepared
     rows: list[Int64s]
 
+    def singly(self) -> dict[int, WindowPart]:
+        """Row of the slice -> the same for this row alone."""
+        found, none = {}, np.empty(0, np.int64)
+        for shard, rows in enumerate(self.rows):
+            for place, row in enumerate(rows.tolist()):
+                alone = [none] * len(self.rows)
+                alone[shard] = rows[place : place + 1]
+                found[row] = WindowPart(self.fed, self.prepared, alone)
+        return found
+
 
 class WindowNode:
     """Runs one bound aggregate over its keys."""

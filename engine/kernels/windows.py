@@ -71,30 +71,24 @@ def first_window(grid: Int64s, id_: int) -> int:
     """The first window that covers a pane."""
     if grid[ALONE] or grid[CUMULATES]:
         return id_
-    window = (id_ - grid[SHIFT] - grid[SIZE]) // grid[SLIDE] + 1
+    window: int = (id_ - grid[SHIFT] - grid[SIZE]) // grid[SLIDE] + 1
     return max(window, 0) if grid[FROM_ZERO] else window
 
 
 @inlined
 def last_window(grid: Int64s, id_: int) -> int:
-    if grid[ALONE]:
-        return id_
+    last: int = (id_ - grid[SHIFT]) // grid[SLIDE]
     if grid[CUMULATES]:
-        last: int = id_ // grid[SIZE] * grid[SIZE] + grid[SIZE] - 1
-        return last
-    last = (id_ - grid[SHIFT]) // grid[SLIDE]
-    return last
+        last = id_ // grid[SIZE] * grid[SIZE] + grid[SIZE] - 1
+    return id_ if grid[ALONE] else last
 
 
 @inlined
 def first_pane(grid: Int64s, window: int) -> int:
-    if grid[ALONE]:
-        return window
+    pane: int = window * grid[SLIDE] + grid[SHIFT]
     if grid[CUMULATES]:
-        pane: int = window // grid[SIZE] * grid[SIZE]
-        return pane
-    pane = window * grid[SLIDE] + grid[SHIFT]
-    return pane
+        pane = window // grid[SIZE] * grid[SIZE]
+    return window if grid[ALONE] else pane
 
 
 @inlined
@@ -113,7 +107,7 @@ def end_pane(grid: Int64s, window: int) -> int:
 def has_free(entries: Entries) -> bool:
     """At most three quarters are in use, or a free one would be long to find."""
     free: bool = 4 * entries.counters[LIVE] <= 3 * entries.table.shape[0]
-    return free and entries.counters[LIVE] < entries.table.shape[0]  # type: ignore[no-any-return]
+    return free and entries.counters[LIVE] < entries.table.shape[0]
 
 
 @inlined

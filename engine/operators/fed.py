@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from cep.engine.batch import Bools, EventBatch, Int64s
 from cep.engine.columns import Column, ColumnEvaluator
 from cep.engine.expression import DataType, Expression, Field
 from cep.engine.interning import TextCodes
 from cep.engine.key_space import KeySpace, SliceKeys
+from cep.engine.plan import EVENT_TIME
 
 Words = tuple[Int64s, Bools | None]  # raw values, and which are valid; None: all
 
@@ -29,7 +32,8 @@ class Fed:
     """What all operators share of the batch in hand.
 
     `base`: sequence of the batch's first event. Expressions in `shared` are those that several
-    operators ask for; what belongs to one alone is let go of by `forget`. Changes no state of the
+    operators ask for; what belongs to one alone is let go of by `forget`. `with_time`: expressions
+    may read EVENT_TIME. Changes no state of the
     engine but that new texts get codes: the next batch may be prepared while one is worked on.
     """
 
@@ -40,10 +44,16 @@ class Fed:
         texts: TextCodes,
         shared: frozenset[Expression] = frozenset(),
         spaces: Mapping[tuple[str, ...], KeySpace] | None = None,
+        *,
+        with_time: bool = False,
     ) -> None:
         self.batch = batch
         self.base = base
-        self.evaluator = ColumnEvaluator(batch.table)
+        table = batch.table
+        if with_time:
+            times: Any = pa.array(batch.time_us, pa.timestamp("us"))
+            table = table.append_column(EVENT_TIME, times)
+        self.evaluator = ColumnEvaluator(table)
         self._texts = texts
         self._shared = shared
         self._words: dict[tuple[Expression, DataType | None], Words] = {}

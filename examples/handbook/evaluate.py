@@ -26,12 +26,13 @@ Flags = dict[str, "np.typing.NDArray[np.bool_]"]
 
 def main(path: str) -> None:
     """Print a line per rule."""
-    for name, (precision, recall) in evaluate(pq.read_table(path)).items():
+    for name, (precision, recall) in evaluate(path).items():
         print(f"{name:<10} precision {precision:.3f}  recall {recall:.3f}")
 
 
-def evaluate(transactions: pa.Table) -> dict[str, tuple[float, float]]:
+def evaluate(path: str) -> dict[str, tuple[float, float]]:
     """Rule -> (precision, recall), per transaction."""
+    transactions = pq.read_table(path)
     ids = transactions["TRANSACTION_ID"].to_numpy()
     fraud = transactions["TX_FRAUD"].to_numpy() == 1
     found = flagged(transactions, ids)

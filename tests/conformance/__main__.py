@@ -1,4 +1,4 @@
-"""`python -m tests.conformance [DIR]`: run every pattern case of a directory; exit 1 if any fails.
+"""`python -m tests.conformance [DIR]`: run every case of a directory; exit 1 if any fails.
 
 Prints `FILE: N of M` per file with the names of what fails, then the cases that need more than a
 bounded run over sorted events: they wait, and are not counted.
@@ -11,7 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.conformance.loading import case_files, load_cases
+from tests.conformance.live_windows import render_window
+from tests.conformance.loading import case_files, load_cases, window_files
 from tests.conformance.rendering import render
 from tests.conformance.running import BY_REFERENCE, THROUGH_API
 from tests.conformance.suite import FileReport, run_directory
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     passed, run = sum(len(r.passed) for r in reports), sum(r.run for r in reports)
     print(f"all: {passed} of {run} in {time.perf_counter() - begun:.0f} s")
     if run == 0:
-        print(f"no pattern cases in {directory}", file=sys.stderr)
+        print(f"no cases in {directory}", file=sys.stderr)
         return 2
     return 0 if passed == run else 1
 
@@ -54,11 +55,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show(directory: Path, name: str) -> int:
+    files = [(path, render) for path in case_files(directory)]
+    files += [(path, render_window) for path in window_files(directory)]
     texts = [
-        render(case)
-        for path in case_files(directory)
-        for case in load_cases(path)
-        if case.name == name
+        printed(case) for path, printed in files for case in load_cases(path) if case.name == name
     ]
     print("\n\n".join(texts) if texts else f"no case {name!r} in {directory}")
     return 0 if texts else 2

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cep
 from cep.engine.expression import DataType, Field, walk
@@ -92,4 +93,6 @@ def _marks(case: Case, after: int | None) -> Iterator[Mark]:
 def _add(outcome: Outcome, result: cep.Result) -> None:
     outcome.matches.extend(ids_of(match.events) for match in result.matches)
     outcome.timeouts.extend(ids_of(timeout.events) for timeout in result.timeouts)
-    outcome.late.extend(result.late.to_arrow().column("id").to_pylist() if result.late else [])
+    if len(result.late):
+        ids: Any = result.late.to_arrow().column("id").to_pylist()
+        outcome.late.extend(ids)

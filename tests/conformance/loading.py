@@ -11,7 +11,8 @@ from typing import Any
 
 Event = dict[str, Any]
 Stage = Mapping[str, Any]
-NOT_PATTERNS = ("windows", "sql_")  # files of other kinds that live beside the pattern cases
+WINDOWS = "windows"  # how the files of window cases begin
+NOT_PATTERNS = (WINDOWS, "sql_")  # files of other kinds that live beside the pattern cases
 MISSED_TARGET = "skip target"
 
 
@@ -97,6 +98,13 @@ def case_files(directory: Path) -> Iterator[Path]:
     for path in sorted(directory.iterdir()):
         is_case_file = path.name.endswith((".json", ".jsonl", ".jsonl.gz"))
         if is_case_file and not path.name.startswith(NOT_PATTERNS):
+            yield path
+
+
+def window_files(directory: Path) -> Iterator[Path]:
+    """The window case files of a directory, in the order of their names."""
+    for path in sorted(directory.iterdir()):
+        if path.name.startswith(WINDOWS) and path.suffix == ".json":
             yield path
 
 

@@ -10,10 +10,16 @@ import pytest
 from cep.dsl import parse_rules
 from tests.conformance.__main__ import OWN_CASES, main
 from tests.conformance.building import build_pattern, stream_of
-from tests.conformance.loading import Case, case_files, load_cases
+from tests.conformance.live_windows import (
+    aggregate_of,
+    needs_operator,
+    render_window,
+    window_problems,
+)
+from tests.conformance.loading import Case, case_files, load_cases, window_files
 from tests.conformance.rendering import render
 from tests.conformance.running import BY_REFERENCE, THROUGH_API
-from tests.conformance.suite import run_file
+from tests.conformance.suite import run_file, run_windows_file
 
 FILES = list(case_files(OWN_CASES))
 NEED_WATERMARKS = {
@@ -54,6 +60,53 @@ def test_there_are_4186_cases_and_three_need_watermarks_on_the_way() -> None:
     cases = [case for path in FILES for case in load_cases(path)]
     assert len(cases) == 4186
     assert {case.name for case in cases if case.needs_watermarks()} == NEED_WATERMARKS
+
+
+# -- windows
+
+
+def test_windows_are_what_the_cases_expect() -> None:
+    reports = [run_windows_file(path) for path in window_files(OWN_CASES)]
+    assert [report.failed for report in reports] == [{}]
+    assert [len(report.passed) for report in reports] == [40]
+
+
+def test_two_window_cases_cannot_be_said_in_rule_text() -> None:
+    cases = [case for path in window_files(OWN_CASES) for case in load_cases(path)]
+    by_operator = {"testCleanupTimeOverflow", "table.testSlidingCountWindow"}
+    assert {case.name for case in cases if needs_operator(case)} == by_operator
+
+
+def test_the_text_of_a_window_case_parses_to_its_aggregate() -> None:
+    for path in window_files(OWN_CASES):
+        for case in load_cases(path):
+            rules, _ = parse_rules(render_window(case))
+            assert rules.aggregates == (aggregate_of(case),)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"expected_late": [0]}, "late: expected [0], not []"),
+        ({"expected": []}, "rows: expected [], not [(None, 0, 1000, 1)]"),
+    ],
+)
+def test_a_window_case_that_fails_says_what_is_wrong(change: dict[str, object], said: str) -> None:
+    data = {
+        "name": "small",
+        "kind": "tumbling",
+        "size_ms": 1000,
+        "slide_ms": None,
+        "offset_ms": 0,
+        "allowed_lateness_ms": 0,
+        "aggregate": "sum",
+        "events": [{"id": 0, "ts": 1, "key": None, "v": 1}],
+        "watermarks": [{"after_id": 0, "ts": 999}],
+        "expected": [{"key": None, "start": 0, "end": 1000, "value": 1}],
+        "expected_late": [],
+    }
+    assert window_problems(Case("windows.json", data)) == []
+    assert window_problems(Case("windows.json", data | change)) == [said]
 
 
 # -- the runner itself -------------------------------------------------------------------------
@@ -128,7 +181,7 @@ def test_a_directory_without_cases_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(tmp_path), "--reference"]) == 2
-    assert "no pattern cases" in capsys.readouterr().err
+    assert "no cases" in capsys.readouterr().err
     assert main([str(tmp_path / "missing")]) == 2
 
 

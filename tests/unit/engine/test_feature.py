@@ -370,6 +370,15 @@ def test_a_restored_shard_leaves_out_the_keys_of_others() -> None:
     assert other.sizes(0)["events"] == 2
 
 
+def test_shards_may_run_at_the_same_time() -> None:
+    features = [feature(agg(fn, "x"), Over(range_us=40), fn) for fn in ("sum", "median", "collect")]
+    events = [happening(n, k=n % 7, x=float(n * n % 11)) for n in range(400)]
+    one, three = Driver(features), Driver(features, shards=3, together=True)
+    one.feed(events)
+    three.feed(events)
+    assert one.found == three.found
+
+
 def test_columns_have_the_types_that_they_are_bound_to() -> None:
     values = [
         agg("sum", "i"),
