@@ -25,7 +25,7 @@ from cep.engine.batch import EventBatch, Int64s
 from cep.engine.derived import match_rows
 from cep.engine.enrich import Added, Enricher, lookup_operators
 from cep.engine.event_store import EventStore, take_rows
-from cep.engine.expression import DataType, Expression, walk
+from cep.engine.expression import DataType, Expression, Field, walk
 from cep.engine.interning import TextCodes
 from cep.engine.kernels import layout
 from cep.engine.key_space import KeyedState, KeySpace
@@ -33,7 +33,7 @@ from cep.engine.limits import Limit
 from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.match import BEGINNING, Interest, MatchOperator
 from cep.engine.pattern import Pattern, Stream
-from cep.engine.plan import Aggregate, Node, NodeKind
+from cep.engine.plan import EVENT_TIME, Aggregate, Node, NodeKind
 from cep.engine.restoring import StateOf, restore_states, save_states
 from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
 from cep.engine.snapshot import Snapshot, Value
@@ -122,6 +122,7 @@ class Task:
         ]
         asked = [*(o.expressions for o in self.operators), *(w.expressions for w in self.windows)]
         self._shared = _shared(asked)
+        self._reads_time = _reads_time(asked)
         self.spaces: dict[tuple[str, ...], KeySpace] = {}
         for operator in self.operators:
             self._place(operator.key, operator.shards)
@@ -213,7 +214,8 @@ class Task:
         return list(self._wiring.pool.map(work, range(self._wiring.shards)))
 
     def _fed(self, full: Enriched) -> Fed:
-        return Fed(full.batch, full.base, self._wiring.texts, self._shared, self.spaces)
+        texts = self._wiring.texts
+        return Fed(full.batch, full.base, texts, self._shared, self.spaces, self._reads_time)
 
     def _close_slice(self, fed: Fed, output: Output) -> Output:
         """Time has come to the slice's last event."""
@@ -281,7 +283,7 @@ class Task:
             for shard in operator.shards:
                 shard.close(self._last_us)
         for window in self.windows:
-            window.advance_to(layout.NEVER)
+            window.advance_to(int(layout.NEVER))
         output = self._collect(None)
         output.notes += [_held_back(o.pattern, o.held_back) for o in self.operators if o.held_back]
         return output
@@ -427,6 +429,11 @@ def _shared(asked: Iterable[list[Expression]]) -> frozenset[Expression]:
     for expressions in asked:
         users.update({part for expression in expressions for part in walk(expression)})
     return frozenset(expression for expression, count in users.items() if count > 1)
+
+
+def _reads_time(asked: Iterable[list[Expression]]) -> bool:
+    parts = (part for expressions in asked for expression in expressions for part in walk(expression))
+    return any(isinstance(part, Field) and part.name == EVENT_TIME for part in parts)
 
 
 def _missing_keys(fed: Fed) -> Iterator[ErrorBatch]:

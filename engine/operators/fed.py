@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from cep.engine.batch import Bools, EventBatch, Int64s
 from cep.engine.columns import Column, ColumnEvaluator
 from cep.engine.expression import DataType, Expression, Field
 from cep.engine.interning import TextCodes
 from cep.engine.key_space import KeySpace, SliceKeys
+from cep.engine.plan import EVENT_TIME
 
 Words = tuple[Int64s, Bools | None]  # raw values, and which are valid; None: all
 
@@ -29,8 +32,9 @@ class Fed:
     """What all operators share of the batch in hand.
 
     `base`: sequence of the batch's first event. Expressions in `shared` are those that several
-    operators ask for; what belongs to one alone is let go of by `forget`. Changes no state of the
-    engine but that new texts get codes: the next batch may be prepared while one is worked on.
+    operators ask for; what belongs to one alone is let go of by `forget`. `reads_time`: whether
+    some read EVENT_TIME. Changes no state of the engine but that new texts get codes: the next
+    batch may be prepared while one is worked on.
     """
 
     def __init__(
@@ -40,10 +44,11 @@ class Fed:
         texts: TextCodes,
         shared: frozenset[Expression] = frozenset(),
         spaces: Mapping[tuple[str, ...], KeySpace] | None = None,
+        reads_time: bool = False,
     ) -> None:
         self.batch = batch
         self.base = base
-        self.evaluator = ColumnEvaluator(batch.table)
+        self.evaluator = ColumnEvaluator(_with_time(batch) if reads_time else batch.table)
         self._texts = texts
         self._shared = shared
         self._words: dict[tuple[Expression, DataType | None], Words] = {}
@@ -74,6 +79,11 @@ class Fed:
             for asked, words in self._words.items()
             if asked[0] in self._shared or isinstance(asked[0], Field)
         }
+
+
+def _with_time(batch: EventBatch) -> pa.Table:
+    times: Any = pa.array(batch.time_us, pa.timestamp("us"))
+    return batch.table.append_column(EVENT_TIME, times)
 
 
 def _words_of(column: Column, texts: TextCodes) -> Int64s:
