@@ -290,7 +290,7 @@ class Task:
             for shard in operator.shards:
                 shard.close(self._last_us)
         for window in self.windows:
-            window.advance_to(layout.NEVER)
+            window.advance_to(int(layout.NEVER))
         output = self._collect(None)
         output.notes += [_held_back(o.pattern, o.held_back) for o in self.operators if o.held_back]
         return output

@@ -33,7 +33,7 @@ from cep.engine.columns_arithmetic import INT64_MAX
 from cep.engine.errors import Problem, RuleError
 from cep.engine.expression import Expression, Literal
 from cep.engine.interning import TextCodes
-from cep.engine.operators.match import Failure, Fed
+from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.window_counts import CountShard
 from cep.engine.operators.window_grid import CountGrid, WindowGrid, count_grid_of, grid_of
 from cep.engine.operators.window_panes import PaneShard

@@ -20,7 +20,7 @@ from cep.engine.batch import EventBatch
 from cep.engine.errors import CepError
 from cep.engine.expression import Aggregated, DataType, Expression, Field, Literal
 from cep.engine.interning import TextCodes
-from cep.engine.operators.match import Fed
+from cep.engine.operators.fed import Fed
 from cep.engine.operators.window import WindowOperator
 from cep.engine.operators.window_rows import WindowRows
 from cep.engine.pattern import Output

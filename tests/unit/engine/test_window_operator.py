@@ -14,7 +14,7 @@ from cep.engine.batch import EventBatch
 from cep.engine.errors import RuleError
 from cep.engine.expression import Aggregated, Binary, DataType, Expression, Field, Literal
 from cep.engine.interning import TextCodes
-from cep.engine.operators.match import Fed
+from cep.engine.operators.fed import Fed
 from cep.engine.operators.window import WindowOperator
 from cep.engine.operators.window_grid import grid_of
 from cep.engine.pattern import Output
