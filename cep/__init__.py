@@ -9,6 +9,7 @@ rise
 from typing import TYPE_CHECKING, Any
 
 from cep.engine.aggregates import AggregateFunction
+from cep.engine.checkpoint.errors import CheckpointError, CheckpointWarning
 from cep.engine.errors import CepError, DataError, RuleError
 from cep.engine.expression import DataType
 from cep.engine.pattern import Pattern, Stream
@@ -31,6 +32,8 @@ __all__ = [
     "AggregateFunction",
     "CallableSink",
     "CepError",
+    "CheckpointError",
+    "CheckpointWarning",
     "DataError",
     "DataType",
     "Detector",

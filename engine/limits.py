@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from cep.engine.errors import DataError
 from cep.engine.kernels import layout
 
 Policy = Literal["refuse new", "drop oldest"]
@@ -31,7 +32,13 @@ class Limit:
     policy: Policy = "refuse new"
 
     def __post_init__(self) -> None:
-        assert all(most is None or most > 0 for most in (self.runs_per_key, self.runs))
+        for name in ("runs_per_key", "runs"):
+            most = getattr(self, name)
+            if most is not None and most < 1:
+                raise DataError(f"limit of {name} to {most}: at least one run must be allowed")
+        if self.policy not in get_args(Policy):
+            known = " or ".join(map(repr, get_args(Policy)))
+            raise DataError(f"limit with policy {self.policy!r}: it is {known}")
 
 
 def limited(automaton: layout.Automaton, limit: Limit | None) -> layout.Automaton:

@@ -163,7 +163,7 @@ class Task:
         if self._wiring.pool is not None:
             return self.run(self.prepare(full))
         fed = self._fed(full)
-        output = Output(errors=[*full.errors, *_missing_keys(fed)])
+        output = Output()
         for operator in self.operators:
             interest = operator.prepare(fed)
             failures = [*interest.failures, *operator.process(0, interest)]
@@ -174,6 +174,7 @@ class Task:
             window.process(0, part, self.watermark_us)
             output.errors += _error_batches(fed.batch, window.name, window.failures(part))
             fed.forget()
+        output.errors[:0] = [*full.errors, *_missing_keys(fed)]
         return self._close_slice(fed, output)
 
     def prepare(self, full: Enriched) -> Prepared:
