@@ -145,6 +145,16 @@ def push(plan: Plan, state: State, events: Events, row: int, key: int) -> None:
     state.keys[key, KEY_TIME_US] = events.time_us[row]
 
 
+@inlined
+def feed(plan: Plan, state: State, events: Events, row: int, key: int, most: int) -> None:
+    """Let the event in; of the last `most` events (-1: all) the oldest makes way."""
+    if most >= 0 and state.keys[key, KEY_EVENTS] >= most:
+        if state.keys[key, KEY_FRONT] < 0:
+            turn_over(plan, state, key, events.text_rank)
+        drop_oldest(plan, state, key)
+    push(plan, state, events, row, key)
+
+
 @helper
 def plant(
     plan: Plan, state: State, events: Events, row: int, key: int, node: int, tree: int
@@ -229,7 +239,7 @@ def expire(plan: Plan, state: State, key: int, bound_us: int, rank: Int64s) -> N
 # ---------------------------------------------------------------- answers
 
 
-@helper
+@inlined
 def answer(plan: Plan, state: State, key: int, row: int, results: Results, rank: Int64s) -> None:
     """Write the value of every output for the key as it stands."""
     scratch, scratch_f = state.scratch, state.scratch_f
@@ -353,16 +363,12 @@ def process(
             return i
         if range_us >= 0:
             expire(plan, state, key, events.time_us[row] - range_us, rank)
-        if role & ASKS and asks_first:
+        if role & FEEDS and not asks_first:
+            feed(plan, state, events, row, key, most)
+        if role & ASKS:
             answer(plan, state, key, row, results, rank)
-        if role & FEEDS:
-            if most >= 0 and state.keys[key, KEY_EVENTS] >= most:
-                if state.keys[key, KEY_FRONT] < 0:
-                    turn_over(plan, state, key, rank)
-                drop_oldest(plan, state, key)
-            push(plan, state, events, row, key)
-        if role & ASKS and not asks_first:
-            answer(plan, state, key, row, results, rank)
+        if role & FEEDS and asks_first:
+            feed(plan, state, events, row, key, most)
     return rows.size
 
 
