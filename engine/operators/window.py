@@ -15,7 +15,8 @@ When windows are over:
                                     before m have come; their rows have the time m - 1
 
 A window that is over takes late events until end - 1 + lateness (sessions: end + lateness) and
-fires again with each; after that they are too late. Windows by count take whatever comes.
+fires again with each; after that they are too late. Windows by count take whatever comes, and know
+neither lateness nor early results.
 """
 
 from __future__ import annotations
@@ -117,13 +118,15 @@ class WindowOperator:
     # ------------------------------------------------------------------ a slice of events
 
     def prepare(self, fed: Fed) -> Prepared:
-        """Which rows count, and what they bring. Leaves all state alone."""
+        """Which rows count, and what they bring. `fed` and the operator share their TextCodes."""
         counts = self._own_rows(fed)
         failures = self._where(fed, counts)
         ends_us = NO_ROWS
         if self._gap is not None:
             ends_us = self._session_ends(fed, self._gap, counts, failures)
         inputs, valid = self._arguments(fed)
+        for shard in self._shards:
+            shard.store.rank_texts()
         for argument in self._accumulators.arguments:
             failures += _failures(fed.evaluator.errors_of(argument), counts)
         time_us = np.require(fed.batch.time_us, np.int64, ["C", "W"])

@@ -122,7 +122,10 @@ class CountShard(WindowShard):
 
     def keep_keys(self, codes: Int64s) -> None:
         super().keep_keys(codes)
-        self._seen = self._seen[codes]
+        seen = np.zeros(len(codes), np.int64)
+        known = codes < len(self._seen)
+        seen[known] = self._seen[codes[known]]
+        self._seen = seen
 
     def snapshot(self) -> Snapshot:
         return super().snapshot() | {"seen": self._seen.copy()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import statistics
+from array import array
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cep.engine.accumulators import squared_deviations
+from cep.engine.accumulators_gathered import quantile_of
 from cep.engine.batch import EventBatch
 from cep.engine.errors import CepError
 from cep.engine.expression import Aggregated, DataType, Expression, Field, Literal
@@ -106,6 +108,12 @@ def test_sums_of_what_is_not_finite_are_what_ieee_says(
 
 
 amounts = st.integers(-(10**15), 10**15).map(lambda n: n / 1000)
+
+
+@given(st.lists(amounts | st.just(NAN), min_size=1, max_size=150), st.floats(0, 1))
+def test_quantiles_are_bit_for_bit_those_of_numpy(values: list[float], fraction: float) -> None:
+    found = quantile_of(array("d", values), fraction)
+    assert repr(found) == repr(float(np.quantile(values, fraction)))
 
 
 @given(st.lists(amounts, min_size=1, max_size=12), st.integers(1, 5))
