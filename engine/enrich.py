@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,11 +13,14 @@ from cep.engine.batch import EventBatch
 from cep.engine.expression import DataType
 from cep.engine.interning import TextCodes
 from cep.engine.key_space import KeySpace, OperatorShard, SliceKeys
-from cep.engine.operators.feature import FeatureOperator, group_features
+from cep.engine.operators.feature import FeatureGroup, FeatureOperator, group_features
+from cep.engine.operators.feature_restore import Member, continued, state_of
 from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.lookup import LookupOperator
 from cep.engine.pattern import Stream
 from cep.engine.plan import Feature, Lookup
+from cep.engine.restoring import StateOf, restore_states, save_states
+from cep.engine.snapshot import Snapshot, Value
 from cep.engine.task_plan import TaskPlan
 
 OnShards = Callable[[Callable[[int], None]], object]
@@ -49,20 +52,28 @@ class Enricher:
     ) -> None:
         self._streams = tuple(streams)
         self._lookups = list(lookups)
-        numbers = {stream.name: number for number, stream in enumerate(streams)}
+        self._shards = shards
+        self._capacity = capacity
+        self._functions = functions
+        self._groups = group_features(features)
+        self._begin(self._groups)
+
+    def _begin(self, groups: Iterable[FeatureGroup]) -> None:
+        """Without state."""
+        numbers = {stream.name: number for number, stream in enumerate(self._streams)}
         self.operators = [
-            FeatureOperator(group, numbers, shards, capacity, functions)
-            for group in group_features(features)
+            FeatureOperator(group, numbers, self._shards, self._capacity, self._functions)
+            for group in groups
         ]
         self.spaces: dict[tuple[str, ...], KeySpace] = {}
         for operator in self.operators:
-            space = self._space(operator.key, shards)
+            space = self._space(operator.key)
             for number, shard in enumerate(space.shards):
                 shard.states.append(OperatorShard(operator, number))
 
-    def _space(self, key: tuple[str, ...], shards: int) -> KeySpace:
+    def _space(self, key: tuple[str, ...]) -> KeySpace:
         if key not in self.spaces:
-            self.spaces[key] = KeySpace(key, _types(key, self._streams), shards)
+            self.spaces[key] = KeySpace(key, _types(key, self._streams), self._shards)
         return self.spaces[key]
 
     def reload(self, table: str, rows: pa.Table) -> None:
@@ -76,15 +87,31 @@ class Enricher:
         """Whether there is nothing to add."""
         return not (self._lookups or self.operators)
 
-    def states(self) -> Iterable[tuple[str, tuple[str, ...], list[OperatorShard]]]:
-        """(name, key, state per shard) of each group of features; a group is named by them all."""
-        for operator in self.operators:
-            shards = range(len(self.spaces[operator.key].shards))
-            yield group_name(operator), operator.key, [OperatorShard(operator, n) for n in shards]
+    @property
+    def _states(self) -> Iterator[StateOf]:
+        """That of each queue: named by what it is, numbered because two may be the same."""
+        for number, operator in enumerate(self.operators):
+            shards = [OperatorShard(operator, n) for n in range(self._shards)]
+            name = f"{number}: {operator.group.queue}"
+            yield StateOf(name, self.spaces[operator.key], shards)
 
-    def groups(self) -> Iterable[tuple[str, tuple[Feature, ...]]]:
-        """(name, features) of each group."""
-        return [(group_name(o), o.group.features) for o in self.operators]
+    def snapshot(self) -> Snapshot:
+        """A copy of the state of all features."""
+        return save_states(self._states)
+
+    def restore(self, saved: Mapping[str, Value], kept: Collection[Member]) -> None:
+        """Go on with what was saved of the features in `kept`; the others begin."""
+        states = state_of(saved["states"], kept)
+        parts = [
+            part for group in self._groups for part in continued(group, states, saved["states"])
+        ]
+        self._begin(group for group, _ in parts)
+        found = {
+            state.name: saved["states"][name]
+            for state, (_, name) in zip(self._states, parts, strict=True)
+            if name is not None
+        }
+        restore_states(self._states, {"spaces": saved["spaces"], "states": found}, found)
 
     def add(self, batch: EventBatch, on_shards: OnShards) -> Added:
         """The slice with all its fields. `on_shards` runs work for every shard, on its thread."""
@@ -136,11 +163,6 @@ class Enricher:
 
 
 _NO_TEXTS = TextCodes()  # features have texts of their own
-
-
-def group_name(operator: FeatureOperator) -> str:
-    """The features of a group, as the name of their state."""
-    return ", ".join(feature.name for feature in operator.group.features)
 
 
 def _append(added: Added, columns: Iterable[tuple[str, Any]]) -> None:

@@ -23,12 +23,13 @@ from cep.engine.aggregates import NO_FUNCTIONS, Functions
 from cep.engine.batch import EventBatch
 from cep.engine.derived import FeedMerger, only_stream
 from cep.engine.event_store import take_rows
-from cep.engine.fingerprint import feature_fingerprint, node_fingerprint
+from cep.engine.fingerprint import fingerprints
 from cep.engine.interning import TextCodes
 from cep.engine.limits import Limit
 from cep.engine.operators.match import MatchOperator
 from cep.engine.plan import Dataflow, NodeKind
 from cep.engine.restoring import Restored
+from cep.engine.restoring_rules import RuleChanges
 from cep.engine.results import Output
 from cep.engine.snapshot import Snapshot, Value
 from cep.engine.task import Prepared, Task, Wiring
@@ -155,7 +156,7 @@ class Runtime:
         """A copy of all state, between two batches."""
         return {
             "texts": self._texts.snapshot(),
-            "prints": self._fingerprints(),
+            "prints": fingerprints(self.flow),
             "tasks": {task.plan.name: task.snapshot() for task in self.tasks},
         }
 
@@ -163,29 +164,21 @@ class Runtime:
         """Go on from a snapshot of the same or other rules, in a new runtime.
 
         Statements that are as they were go on with their state, over as many shards as there are
-        now; the others start afresh.
+        now; the others start afresh. A feature is a statement, whoever reads it.
         """
-        before, now = saved["prints"], self._fingerprints()
-        found = Restored(dropped=[name for name in before if name not in now])
-        for name, value in now.items():
-            where = found.kept if before.get(name) == value else found.fresh
-            (where if name in before else found.new).append(name)
+        plans = [task.plan for task in self.tasks]
+        changes = RuleChanges(saved["prints"], fingerprints(self.flow), saved["tasks"], plans)
         for task in self.tasks:
             if task.plan.name in saved["tasks"]:
-                task.restore(saved["tasks"][task.plan.name], found.kept)
+                task.restore(saved["tasks"][task.plan.name], changes.kept_nodes)
+            features = changes.features_of(task.plan)
+            if features is not None:
+                task.enricher.restore(features, changes.kept_features)
         renamed = self._texts.restore(saved["texts"])
         for operator in self.operators:
             for shard in operator.shards:
                 shard.runs.rename_texts(renamed)
-        return found
-
-    def _fingerprints(self) -> dict[str, str]:
-        prints = {node.name: node_fingerprint(self.flow, node) for node in self.flow.nodes}
-        for task in self.tasks:
-            for name, features in task.enricher.groups():
-                each = [feature_fingerprint(self.flow, feature) for feature in features]
-                prints[name] = " ".join(each)
-        return prints
+        return changes.report()
 
     def _forget_texts(self) -> None:
         """Let go of texts that no run holds, now and then: between two batches."""

@@ -364,12 +364,6 @@ class Task:
         for window in self.windows:
             yield StateOf(window.name, self.spaces[window.key], window.shards)
 
-    @property
-    def feature_states(self) -> Iterator[StateOf]:
-        """That of features, whose keys are apart."""
-        for name, key, states in self.enricher.states():
-            yield StateOf(name, self.enricher.spaces[key], list(states))
-
     def snapshot(self) -> Snapshot:
         """A copy of everything, shard by shard."""
         return {
@@ -378,15 +372,14 @@ class Task:
             "last_us": self._last_us,
             "events": self._store.snapshot(),
             "nodes": save_states(self.states),
-            "features": save_states(self.feature_states),
+            "features": self.enricher.snapshot(),
         }
 
     def restore(self, saved: Mapping[str, Value], kept: Collection[str]) -> None:
-        """Take over the state of the nodes and features named in `kept`; the task is new."""
+        """Take over the state of the nodes named in `kept`; the task is new."""
         self.sequence = self.next_sequence = saved["sequence"]
         self._last_us = saved["last_us"]
         restore_states(self.states, saved["nodes"], kept)
-        restore_states(self.feature_states, saved["features"], kept)
         self._store.restore(self._with_own_columns(saved))
 
     def _with_own_columns(self, saved: Mapping[str, Value]) -> Mapping[str, Value]:

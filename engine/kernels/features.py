@@ -389,20 +389,34 @@ def drop(plan: Plan, state: State, kept: Bools) -> None:
 
 
 @kernel
-def list_nodes(state: State, codes: Int64s, ends: Int64s, order: Int64s, fronts: Int64s) -> None:
-    """Write the nodes of these keys, oldest first, those of key i before order[ends[i]].
+def count_nodes(state: State, codes: Int64s, ends: Int64s, fronts: Int64s) -> None:
+    """Where the nodes of each key end, were they listed; fronts[i]: how many stand in its front.
 
-    fronts[i]: how many of them stand in the front.
+    They may be fewer than its events: none were kept before there was a tree.
     """
     at = 0
     for i in range(codes.size):
         begin = at
+        for end in range(KEY_FRONT, KEY_BACK + 1):
+            node = state.keys[codes[i], end]
+            while node >= 0:
+                at += 1
+                node = state.nodes[node, NODE_LINK]
+            if end == KEY_FRONT:
+                fronts[i] = at - begin
+        ends[i] = at
+
+
+@kernel
+def list_nodes(state: State, codes: Int64s, ends: Int64s, order: Int64s) -> None:
+    """Write the nodes of these keys, oldest first, those of key i before order[ends[i]]."""
+    at = 0
+    for i in range(codes.size):
         node = state.keys[codes[i], KEY_FRONT]
         while node >= 0:
             order[at] = node
             at += 1
             node = state.nodes[node, NODE_LINK]
-        fronts[i] = at - begin
         at = ends[i]
         node = state.keys[codes[i], KEY_BACK]
         while node >= 0:

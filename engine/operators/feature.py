@@ -28,6 +28,7 @@ from cep.engine.operators.feature_plan import (
     own_fields,
     plan_group,
 )
+from cep.engine.operators.feature_restore import described, queues_for, values_for
 from cep.engine.operators.feature_state import QueueState, Renamed
 from cep.engine.operators.feature_values import (
     Fault,
@@ -327,7 +328,8 @@ class FeatureOperator:
         """Copies of all that the shard holds; texts as themselves, with codes of their own."""
         queue = self._queues[shard].snapshot()
         used = self._queues[shard].text_codes()
-        parts: Snapshot = {"queues": queue, "text_codes": used}
+        plan = described(self.group, self.plan)
+        parts: Snapshot = {"plan": plan, "queues": queue, "text_codes": used}
         texts = [self._texts.text(code) for code in used.tolist()]
         parts["texts"] = pa.table({"text": pa.array(texts, pa.string())})
         if self._values:
@@ -335,12 +337,18 @@ class FeatureOperator:
         return parts
 
     def restore(self, shard: int, parts: Parts) -> None:
-        """Take over snapshots of several shards into an empty one."""
-        renamed = [self._renaming(part["text_codes"], part["texts"]) for part, _ in parts]
-        queues = [(part["queues"], codes) for part, codes in parts]
-        self._queues[shard].restore(queues, renamed)
-        if self._values:
-            self._values[shard].restore([(part["values"], codes) for part, codes in parts])
+        """Take over snapshots of several shards of a group with this queue into an empty one.
+
+        That group may have had other features and epochs: see `feature_restore`.
+        """
+        for part, codes in parts:
+            if self._uses_kernels:
+                renamed = self._renaming(part["text_codes"], part["texts"])
+                queues = queues_for(self.plan, part["plan"], part["queues"])
+                self._queues[shard].restore([(queues, codes)], [renamed])
+            if self._values and "values" in part:
+                values = values_for(self.plan, part["plan"], part["values"])
+                self._values[shard].restore([] if values is None else [(values, codes)])
 
     def _renaming(self, codes: Int64s, saved: pa.Table) -> Renamed:
         """What turns the text codes of a snapshot into those of here."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,11 +17,13 @@ from cep.engine.expression import (
     Field,
     Literal,
     children,
+    rebuild,
     walk,
 )
 from cep.engine.kernels import features_layout as layout
 from cep.engine.kernels.features_layout import Answer, Partial
 from cep.engine.plan import Feature, Over
+from cep.engine.printer import print_expression
 
 IN_PYTHON = ("collect",)  # beside user-defined functions
 RANGE_US_MAX = 1 << 61  # more than there is between two event times; no overflow in time - range
@@ -44,10 +46,67 @@ class UserAggregate(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Later(Aggregated):
+    """An aggregate of a feature that began when its queue had begun already: in a later `epoch`.
+
+    It is another one than an aggregate of the same text in another epoch, and has state of its own:
+    what it sees are the events since.
+    """
+
+    epoch: int = 0
+
+
+def epoch_of(node: Aggregated) -> int:
+    return node.epoch if isinstance(node, Later) else 0
+
+
+def _in_epoch(expression: Expression, epoch: int) -> Expression:
+    if epoch > 0 and isinstance(expression, Aggregated):
+        function, argument, parameters = (
+            expression.function,
+            expression.argument,
+            expression.parameters,
+        )
+        return Later(
+            function, argument, parameters, epoch, span=expression.span, type=expression.type
+        )
+    return rebuild(expression, lambda operand: _in_epoch(operand, epoch))
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureGroup:
-    """Features that share one queue: equal but for their names and values."""
+    """Features that share one queue: equal but for their names and values.
+
+    `epochs`: that of each feature, () where all have begun together. `level`: how many features
+    deep what they read is.
+    """
 
     features: tuple[Feature, ...]
+    epochs: tuple[int, ...] = ()
+    level: int = 0
+
+    def begun(self, epochs: Sequence[int]) -> FeatureGroup:
+        """The same features with state of their own for each epoch."""
+        pairs = zip(self.features, epochs, strict=True)
+        features = (replace(f, value=_in_epoch(f.value, epoch)) for f, epoch in pairs)
+        return replace(self, features=tuple(features), epochs=tuple(epochs))
+
+    @property
+    def epoch_by_name(self) -> dict[str, int]:
+        epochs = self.epochs or (0,) * len(self.features)
+        return {f.name: epoch for f, epoch in zip(self.features, epochs, strict=True)}
+
+    @property
+    def queue(self) -> str:
+        """Which queue it is, as text that says so to people as well."""
+        first = self.first
+        where = "" if first.where is None else f" where {print_expression(first.where)}"
+        over = first.over.range_us if first.over.range_us is not None else first.over.events
+        unit = " us" if first.over.range_us is not None else " events"
+        words = "over all" if over is None else f"over {over}{unit}"
+        key = f" by {', '.join(map(repr, first.key))}" if first.key else ""
+        excluding = " excluding current" if first.excluding_current else ""
+        return f"on {first.stream!r} from {self.source!r}{where} {words}{key}{excluding}"
 
     @property
     def first(self) -> Feature:
@@ -82,7 +141,7 @@ def group_features(features: Sequence[Feature]) -> list[FeatureGroup]:
         level_of[feature.stream, feature.name] = level
         groups.setdefault((level, *_queue_of(feature)), []).append(feature)
     ordered = sorted(groups, key=lambda key: int(str(key[0])))  # stable: by level alone
-    return [FeatureGroup(tuple(groups[key])) for key in ordered]
+    return [FeatureGroup(tuple(groups[key]), level=int(str(key[0]))) for key in ordered]
 
 
 def _queue_of(f: Feature) -> tuple[object, ...]:
@@ -122,7 +181,8 @@ class GroupPlan:
     `inputs`: the arguments that become words. `answered`: the aggregates that kernels answer, one
     per output. `in_python`: those that are computed over Python values. `text_words`: words of the
     element that hold a text code where another word is not 0, as pairs; `text_trees`: trees of
-    text codes.
+    text codes. `slot_names`, `tree_names`, `value_names`: what each slot, each tree and each of the
+    aggregates in Python is, as text by which another plan finds its own again.
     """
 
     tables: layout.Plan
@@ -132,6 +192,17 @@ class GroupPlan:
     text_words: tuple[tuple[int, int], ...]
     text_trees: tuple[int, ...]
     ranks_texts: bool
+    slot_names: tuple[str, ...]
+    tree_names: tuple[str, ...]
+    value_names: tuple[str, ...]
+
+    @property
+    def slot_words(self) -> list[range]:
+        """The words of each slot in an element."""
+        first = self.tables.slots[:, layout.SLOT_AT].tolist()
+        kinds = self.tables.slots[:, layout.SLOT_PARTIAL].tolist()
+        words = [layout.words_of(Partial(kind)) for kind in kinds]
+        return [range(at, at + n) for at, n in zip(first, words, strict=True)]
 
     @property
     def element_words(self) -> int:
@@ -158,14 +229,17 @@ _FRACTIONS = ("quantile", "approx_quantile")  # both exact
 _TREES = ("median", *_FRACTIONS, *_DISTINCT)
 
 
+_Slot = tuple[Partial, int, int]  # what it keeps, of which input, since which epoch
+
+
 class _Planner:
     def __init__(self, group: FeatureGroup, functions: Mapping[str, object]) -> None:
         self._group = group
         self._functions = functions
         self._inputs: dict[Expression, int] = {}
-        self._slots: dict[tuple[Partial, int], int] = {}  # -> first word
+        self._slots: dict[_Slot, int] = {}  # -> first word
         self._words = 0
-        self._trees: dict[int, int] = {}  # by input
+        self._trees: dict[tuple[int, int], int] = {}  # by input and epoch
         self._outputs: list[list[int]] = []
         self._fractions: list[float] = []
         self._answered: list[Aggregated] = []
@@ -177,7 +251,7 @@ class _Planner:
         inputs = tuple(self._inputs)
         tables = layout.Plan(
             _table([self._slot(*slot) for slot in self._slots], layout.SLOT_FIELDS),
-            _table([[i, _is_real(inputs[i])] for i in self._trees], layout.TREE_FIELDS),
+            _table([[i, _is_real(inputs[i])] for i, _ in self._trees], layout.TREE_FIELDS),
             _table(self._outputs, layout.OUTPUT_FIELDS),
             np.array(self._fractions, np.float64),
             self._settings(),
@@ -188,12 +262,15 @@ class _Planner:
             tuple(self._answered),
             tuple(self._in_python),
             tuple(self._text_words(inputs)),
-            tuple(tree for i, tree in self._trees.items() if _is_text(inputs[i])),
-            any(p in (Partial.MIN_TEXT, Partial.MAX_TEXT) for p, _ in self._slots),
+            tuple(tree for (i, _), tree in self._trees.items() if _is_text(inputs[i])),
+            any(p in (Partial.MIN_TEXT, Partial.MAX_TEXT) for p, _, _ in self._slots),
+            tuple(_named(f"{p.name}({_typed(inputs[i])})", e) for p, i, e in self._slots),
+            tuple(_named(_typed(inputs[i]), e) for i, e in self._trees),
+            tuple(map(_name_of_value, self._in_python)),
         )
 
     def _text_words(self, inputs: Sequence[Expression]) -> Iterator[tuple[int, int]]:
-        for (partial, source), word in self._slots.items():
+        for (partial, source, _), word in self._slots.items():
             if partial is not Partial.COUNT and _is_text(inputs[source]):
                 is_end = partial in (Partial.FIRST, Partial.LAST)
                 yield word + 1, word + 2 if is_end else word
@@ -219,7 +296,7 @@ class _Planner:
         if argument is None:
             if name != "count":
                 raise CepError(f"aggregate {name} has no argument: only count can do without")
-            self._answer(node, Answer.EVENTS, 0)
+            self._add_count(node)
         elif name in _TREES:
             self._add_tree(node, self._input(argument))
         elif name in _PARTIALS:
@@ -227,8 +304,15 @@ class _Planner:
         else:
             raise CepError(f"{name} is not an aggregate function: define it before it is used")
 
+    def _add_count(self, node: Aggregated) -> None:
+        """Of all events: those of the queue, or as many as have come since."""
+        if epoch_of(node) == 0:
+            self._answer(node, Answer.EVENTS, 0)
+        else:
+            self._add_slot(node, self._input(Literal(True, type=DataType.BOOLEAN)))
+
     def _add_tree(self, node: Aggregated, source: int) -> None:
-        tree = self._trees.setdefault(source, len(self._trees))
+        tree = self._trees.setdefault((source, epoch_of(node)), len(self._trees))
         answer = Answer.DISTINCT if node.function in _DISTINCT else Answer.QUANTILE
         self._answer(node, answer, tree)
 
@@ -236,7 +320,7 @@ class _Planner:
         argument = tuple(self._inputs)[source]
         real, text = _is_real(argument), _is_text(argument)
         partial = _PARTIALS[node.function][2 if text else int(real)]
-        slot = partial, source
+        slot = partial, source, epoch_of(node)
         if slot not in self._slots:
             self._slots[slot] = self._words
             self._words += layout.words_of(partial)
@@ -260,9 +344,22 @@ class _Planner:
     def _input(self, argument: Expression) -> int:
         return self._inputs.setdefault(argument, len(self._inputs))
 
-    def _slot(self, partial: Partial, source: int) -> list[int]:
-        at = self._slots[partial, source]
+    def _slot(self, partial: Partial, source: int, epoch: int) -> list[int]:
+        at = self._slots[partial, source, epoch]
         return [partial, source, at, _is_real(tuple(self._inputs)[source])]
+
+
+def _typed(expression: Expression) -> str:
+    return f"{print_expression(expression)}: {expression.type}"
+
+
+def _named(what: str, epoch: int) -> str:
+    return f"{what} since {epoch}"
+
+
+def _name_of_value(node: Aggregated) -> str:
+    argument = "*" if node.argument is None else _typed(node.argument)
+    return _named(f"{node.function}({argument})", epoch_of(node))
 
 
 def _fraction(node: Aggregated) -> float:

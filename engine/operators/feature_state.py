@@ -214,12 +214,10 @@ class QueueState:
 
     def _order(self, codes: Int64s) -> tuple[Int64s, Int64s, Int64s]:
         """(nodes of these keys, oldest first; where each key's end; how many are in the front)."""
-        keeps = self._tables.settings[layout.KEEPS_NODES] != 0
-        counts = self._keys[codes, layout.KEY_EVENTS] if keeps else np.zeros(len(codes), np.int64)
-        ends = np.cumsum(counts)
-        order = np.empty(int(counts.sum()), np.int64)
-        fronts = np.zeros(len(codes), np.int64)
-        kernels.list_nodes(self._state(), codes, ends, order, fronts)
+        ends, fronts = np.zeros(len(codes), np.int64), np.zeros(len(codes), np.int64)
+        kernels.count_nodes(self._state(), codes, ends, fronts)
+        order = np.empty(int(ends[-1]) if len(ends) else 0, np.int64)
+        kernels.list_nodes(self._state(), codes, ends, order)
         return order, ends, fronts
 
     def restore(self, parts: Parts, renamed: list[Renamed] | None = None) -> None:
