@@ -165,11 +165,15 @@ def remove(entries: Entries, entry: int) -> None:
 
 
 @inlined
-def shrink(entries: Entries) -> None:
-    """Where nothing is left, begin from the first entry again."""
-    if entries.counters[LIVE] == 0:
-        entries.counters[USED] = 0
-        entries.counters[CURSOR] = 0
+def shrink(entries: Entries, used: int) -> None:
+    """Entries from `used` on are free; where few are in use, new ones go to the front again.
+
+    Otherwise a moment with many keys would make every later look at all entries a long one.
+    """
+    counters = entries.counters
+    counters[USED] = ZERO if counters[LIVE] == 0 else used
+    if 4 * counters[LIVE] < used:
+        counters[CURSOR] = 0
 
 
 @inlined
@@ -466,7 +470,7 @@ def drop(
     Steps of a cumulating window that are closed become one, as `fired.merged` tells. O(entries).
     """
     table, counters = entries.table, entries.counters
-    count = 0
+    count, top = 0, ZERO
     counters[MERGED] = 0
     counters[DUE], counters[CLOSES] = INT64_MAX, INT64_MAX
     for entry in range(counters[USED]):
@@ -488,8 +492,9 @@ def drop(
                 older = entries.links[entry, OLDER]
         if last_window(grid, id_) > fired_to:
             counters[DUE] = min(counters[DUE], max(first_window(grid, id_), fired_to + 1))
+        top = entry + 1
         counters[CLOSES] = min(counters[CLOSES], last_window(grid, id_))
-    shrink(entries)
+    shrink(entries, top)
     return count
 
 

@@ -89,7 +89,7 @@ def fire_full(
                 freed[counters[CLOSES]] = entry
                 counters[CLOSES] += 1
             entry = older
-    shrink(entries)
+    shrink(entries, counters[USED])
     return size
 
 
