@@ -302,7 +302,7 @@ def touch_rows(entries: Entries, fired: Fired, places: Int64s, begin: int, end: 
     for entry in range(begin, end):
         code = entries.table[entry, CODE]
         if code >= 0 and places[code] >= 0:
-            found ^= fired.rows[places[code], OUT]
+            found ^= fired.rows[places[code], OUT_FIRST]
     entries.counters[WARM] = found
 
 
