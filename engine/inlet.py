@@ -32,7 +32,7 @@ class Inlet:
         self._label = f"stream {stream.name!r}" if stream.name else "the data"
         if self._declared:
             schema = _only(schema, self._declared)
-        self.plan: StreamPlan = plan_stream(stream, table_source(schema.empty_table(), "its data"))
+        self.plan: StreamPlan = plan_stream(stream, table_source(schema.empty_table(), "the data"))
         self.ignored: set[str] = set()
 
     @property

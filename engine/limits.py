@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from cep.engine.errors import DataError
 from cep.engine.kernels import layout
 
 Policy = Literal["refuse new", "drop oldest"]
@@ -23,7 +24,8 @@ class Limit:
     `runs`: the same over all keys of an arena; there the new run is always refused, since the
     oldest over all keys cannot be told cheaply. An arena is one shard: with this bound, unlike
     with the first, results depend on the number of shards. Completed matches are not runs and are
-    never refused. Neither bound makes results depend on batches.
+    never refused. Neither bound makes results depend on batches. Raises DataError for a bound below
+    1 and for another policy.
     """
 
     runs_per_key: int | None = None
@@ -31,7 +33,12 @@ class Limit:
     policy: Policy = "refuse new"
 
     def __post_init__(self) -> None:
-        assert all(most is None or most > 0 for most in (self.runs_per_key, self.runs))
+        for name, most in (("runs_per_key", self.runs_per_key), ("runs", self.runs)):
+            if most is not None and most < 1:
+                raise DataError(f"{name}={most}: a limit is at least 1; None: no limit")
+        if self.policy not in get_args(Policy):
+            known = " or ".join(map(repr, get_args(Policy)))
+            raise DataError(f"policy={self.policy!r}: it is {known}")
 
 
 def limited(automaton: layout.Automaton, limit: Limit | None) -> layout.Automaton:
