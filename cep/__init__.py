@@ -8,7 +8,10 @@ rise
 
 from typing import TYPE_CHECKING, Any
 
+from cep.engine.aggregates import AggregateFunction
+from cep.engine.checkpoint.errors import CheckpointError, CheckpointWarning
 from cep.engine.errors import CepError, DataError, RuleError
+from cep.engine.expression import DataType
 from cep.engine.pattern import Pattern, Stream
 from cep.rules import Rules, RuleWarning, compile, load  # noqa: A004 - `re.compile` does it as well
 
@@ -26,9 +29,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AggregateFunction",
     "CallableSink",
     "CepError",
+    "CheckpointError",
+    "CheckpointWarning",
     "DataError",
+    "DataType",
     "Detector",
     "FileSink",
     "FileSource",

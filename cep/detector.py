@@ -16,8 +16,10 @@ from cep.engine.checkpoint.store import CheckpointInfo, CheckpointStore
 from cep.engine.errors import CepError, DataError
 from cep.engine.inlet import Inlet, declared_schema, schema_of_data
 from cep.engine.io.clock import now_seconds, now_us
+from cep.engine.io.source import did_you_mean
 from cep.engine.limits import Limit
-from cep.engine.pattern import Stream
+from cep.engine.pattern import Pattern, Stream
+from cep.engine.plan import NodeKind
 from cep.engine.restoring import Restored
 from cep.engine.results import Output
 from cep.engine.snapshot import Snapshot
@@ -31,6 +33,7 @@ Side = Literal["matches", "timeouts", "late", "errors"]
 When = datetime | str | int
 Place = str | os.PathLike[str]
 FORMAT = 1  # of snapshots; raised whenever what they hold changes its meaning
+NOT_STARTED: dict[str, Any] = {"watermark": None, "held_back_by": None, "streams": {}, "nodes": {}}
 SIDES: tuple[Side, ...] = ("matches", "timeouts", "late", "errors")
 
 
@@ -54,7 +57,8 @@ class Detector:
     `schemas`: the columns of streams that the rules do not declare, as Arrow schemas or tables;
     else the first data say. `tables`: what the rules look up, by name. `workers`: threads that
     share the keys; the results are the same for any number. `limits`: pattern -> `Limit` of its
-    open runs. `on`: side output -> function that is called with its table wherever it has rows.
+    open runs. `on`: a side output, or the name of an aggregate or join -> function that is called
+    with its table wherever it has rows.
     `clock`: what reads the wall clock, in microseconds since 1970.
 
     Raises RuleError for rules that do not fit the streams, DataError for options that make no sense.
@@ -72,17 +76,18 @@ class Detector:
         in_arrival_order: bool = False,
         ahead: timedelta | None = None,
         held_max: int | None = None,
-        on: Mapping[Side, Callable[[Any], None]] | None = None,
+        on: Mapping[str, Callable[[Any], None]] | None = None,
         clock: Callable[[], int] = now_us,
     ) -> None:
         self._rules = as_rules(rules)
+        self._check_names(limits or {}, on or {})
         ahead_us = None if ahead is None else round(ahead / timedelta(microseconds=1))
         self._options = LiveOptions(
             time, workers, limits or {}, in_arrival_order, ahead_us, held_max
         )
-        _check(self._options, self._rules)
+        _check(self._options)
         self._tables = dict(tables or {})
-        self._on = _checked(on or {})
+        self._on = dict(on or {})
         self._clock = clock
         self._known = {stream.name: stream for stream in self._rules.base_streams}
         self._schemas: dict[str, pa.Schema] = {
@@ -92,6 +97,7 @@ class Detector:
             self._schemas[self._named(name).name] = _schema(given)
         self._running: Live | None = None
         self._is_finished = False
+        self._is_closed = False
         self._counts: Counter[str] = Counter()
         self.restored: Restored | None = None
         if all(name in self._schemas for name in self._known):
@@ -111,20 +117,18 @@ class Detector:
         """Take what has arrived: a table, a list of dicts, whatever `Rules.run` takes as data.
 
         Events may be in any order; the `lateness` of their stream says how late one may be. Raises
-        DataError for data that do not have the columns of the stream.
+        DataError for data that do not have the columns of the stream: nothing is taken then.
         """
         self._check_open()
         begun = now_seconds()
         name = self._named(stream).name
         running = self._running_for(name, events)
-        output, rows = Output(), 0
-        for converted in running.inlets[name].read(events):
-            rows += converted.rows
-            output.errors += converted.errors
-            if len(converted.batch):
-                running.add(name, converted.batch, self._clock(), output)
-        self._counts["events"] += rows
-        return self._result(running, output, rows, begun)
+        taken = running.inlets[name].read(events)
+        output = Output(errors=taken.errors)
+        if len(taken.batch):
+            running.add(name, taken.batch, self._clock(), output)
+        self._counts["events"] += taken.rows
+        return self._result(running, output, taken.rows, begun)
 
     def advance_to(self, time: When, stream: str | None = None) -> Result:
         """Promise that no event at or before this time will come, of one stream or of all.
@@ -166,7 +170,8 @@ class Detector:
         return self._result(self._running, output, 0, begun)
 
     def close(self) -> None:
-        """Let go of threads. What is open stays undecided."""
+        """Let go of threads: no event can follow, and what is open stays undecided."""
+        self._is_closed = True
         if self._running is not None:
             self._running.execution.close()
 
@@ -191,11 +196,11 @@ class Detector:
     def status(self) -> dict[str, Any]:
         """How it stands, as plain values: watermarks, who holds them back, open runs, counts.
 
-        `watermark` and times are ISO 8601 texts, None before the first event.
+        `watermark` and times are ISO 8601 texts, None before the first event and at the end of all.
         """
         known: dict[str, Any] = {"rules": self._rules.name, "finished": self._is_finished}
         known |= {key: self._counts[key] for key in ("events", *SIDES)}
-        return known if self._running is None else known | self._running.status()
+        return known | (NOT_STARTED if self._running is None else self._running.status())
 
     # ------------------------------------------------------------------ state
 
@@ -211,17 +216,23 @@ class Detector:
             "finished": self._is_finished,
         }
 
-    def checkpoint(self, place: Place, *, keep: int = 3) -> CheckpointInfo:
+    def checkpoint(
+        self, place: Place, *, keep: int = 3, storage_options: Mapping[str, Any] | None = None
+    ) -> CheckpointInfo:
         """Write all state down: the next checkpoint in a directory or under a URL (`s3://...`).
 
-        It is there as a whole or not at all; the last `keep` stay. Raises CheckpointError.
+        It is there as a whole or not at all; the last `keep` stay. `storage_options`: what an
+        object store needs (`endpoint`, `access_key_id`, ...), else the environment says. Raises
+        CheckpointError.
         """
-        with CheckpointStore(place, keep=keep) as store:
+        with CheckpointStore(place, keep=keep, storage_options=storage_options) as store:
             return store.write(self.snapshot())
 
-    def savepoint(self, place: Place, name: str) -> CheckpointInfo:
+    def savepoint(
+        self, place: Place, name: str, *, storage_options: Mapping[str, Any] | None = None
+    ) -> CheckpointInfo:
         """Write all state down under a name; a savepoint stays until somebody deletes it."""
-        with CheckpointStore(place) as store:
+        with CheckpointStore(place, storage_options=storage_options) as store:
             return store.write_savepoint(name, self.snapshot())
 
     @classmethod
@@ -231,6 +242,7 @@ class Detector:
         rules: Rules | str | Built | Iterable[Built],
         *,
         savepoint: str | None = None,
+        storage_options: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Detector:
         """A detector that goes on from the newest checkpoint in a place, or from a savepoint there.
@@ -238,7 +250,11 @@ class Detector:
         A damaged checkpoint is passed over for the one before, with a CheckpointWarning. Raises
         CheckpointError where there is none to go on from. For the rest see `from_snapshot`.
         """
-        with CheckpointStore(place, read_only=True) as store:
+        with CheckpointStore(place, read_only=True, storage_options=storage_options) as store:
+            if savepoint is not None and savepoint not in (there := store.savepoints()):
+                near = did_you_mean(savepoint, there) or ";"
+                message = f"{place}: no savepoint {savepoint!r}{near} there are {_listed(there)}"
+                raise CheckpointError(message)
             found = store.latest() if savepoint is None else store.read(savepoint)
         if found is None:
             raise CheckpointError(f"{place}: no checkpoint to go on from")
@@ -281,6 +297,21 @@ class Detector:
     def _check_open(self) -> None:
         if self._is_finished:
             raise DataError("the detector has finished: no event can follow; make a new one")
+        if self._is_closed:
+            raise DataError("the detector is closed: no event can follow; make a new one")
+
+    def _check_names(self, limits: Mapping[str, Limit], on: Mapping[str, Any]) -> None:
+        nodes = self._rules.unbound().nodes
+        patterns = [node.name for node in nodes if isinstance(node.plan, Pattern)]
+        for name in limits:
+            if name not in patterns:
+                near = did_you_mean(name, patterns) or ";"
+                raise DataError(f"limits: no pattern {name!r}{near} there are {_listed(patterns)}")
+        tables = [node.name for node in nodes if node.kind is not NodeKind.PATTERN]
+        for name in on:
+            if name not in (*SIDES, *tables):
+                near = did_you_mean(name, (*SIDES, *tables)) or ";"
+                raise DataError(f"on: no output {name!r}{near} there are {_listed(SIDES, tables)}")
 
     def _named(self, stream: str | None) -> Stream:
         if stream is None and len(self._known) == 1:
@@ -319,27 +350,30 @@ class Detector:
                 f"stream {missing[0]!r}: nobody knows its columns; declare them in the rules, "
                 "`stream NAME (FIELD TYPE, ...) time FIELD;`, or give `schemas`"
             )
-        inlets = {name: Inlet(self._known[name], self._schemas[name]) for name in self._known}
+        inlets = {name: self._inlet(stream) for name, stream in self._known.items()}
         self._running = Live.start(self._rules, inlets, self._tables, self._options)
+
+    def _inlet(self, stream: Stream) -> Inlet:
+        by_clock = self._options.time == "processing"
+        return Inlet(stream, self._schemas[stream.name], has_time=not by_clock)
 
     def _result(self, running: Live, output: Output, rows: int, begun: float) -> Result:
         result = running.execution.result(output, rows, now_seconds() - begun, ())
         for side in SIDES:
             table = getattr(result, side)
             self._counts[side] += len(table)
-            if len(table) and side in self._on:
-                self._on[side](table)
+        for name, function in self._on.items():
+            table = getattr(result, name) if name in SIDES else result.tables[name]
+            if len(table):
+                function(table)
         return result
 
 
-def _checked(on: Mapping[Side, Callable[[Any], None]]) -> dict[Side, Callable[[Any], None]]:
-    for side in on:
-        if side not in SIDES:
-            raise DataError(f"on: no side output {side!r}; there are: {', '.join(SIDES)}")
-    return dict(on)
+def _listed(*names: Iterable[str]) -> str:
+    return ", ".join(name for several in names for name in several) or "none"
 
 
-def _check(options: LiveOptions, rules: Rules) -> None:
+def _check(options: LiveOptions) -> None:
     """DataError for what cannot be meant."""
     if options.time not in ("event", "processing"):
         raise DataError(f"time={options.time!r}: it is 'event' or 'processing'")
@@ -347,10 +381,6 @@ def _check(options: LiveOptions, rules: Rules) -> None:
         given = getattr(options, name)
         if given is not None and given < least:
             raise DataError(f"{name}={given}: it is at least {least}")
-    known = [pattern.name for pattern in rules.patterns]
-    for name in options.limits:
-        if name not in known:
-            raise DataError(f"limits: no pattern {name!r}; the rules have: {', '.join(known)}")
 
 
 def _schema(given: Any) -> pa.Schema:

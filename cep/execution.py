@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 class Execution:
     """A bound rule set with its state. `schema`: the columns of all base streams as they arrive.
 
-    `own_fields`: those of each stream.
+    `own_fields`: those of each stream. `undeclared`: those beside the ones that the rules declare,
+    which are no part of what tells an event from others.
     """
 
     flow: Dataflow
     runtime: Runtime
     schema: pa.Schema
     own_fields: tuple[frozenset[str], ...]
+    undeclared: frozenset[str] = frozenset()
 
     @classmethod
     def start(
@@ -62,7 +64,8 @@ class Execution:
         )
         names = [stream.name for stream in streams]
         order = [names.index(stream.name) for stream in flow.streams]
-        return cls(flow, runtime, schema, tuple(own_fields[number] for number in order))
+        own = tuple(own_fields[number] for number in order)
+        return cls(flow, runtime, schema, own, _undeclared(rules, schema))
 
     @classmethod
     def of_nothing(cls, rules: Rules) -> Execution:
@@ -87,6 +90,7 @@ class Execution:
         ]
         base, *derived = self._tasks
         added = {f.name for f in self.flow.features} | {x.name for x in self.flow.lookups}
+        added |= self.undeclared
         return Layout(
             tuple(patterns),
             self.flow.streams,
@@ -141,6 +145,15 @@ def _events_of(task: TaskPlan) -> Events:
     types = {f.name: ARROW_TYPES[f.type] for stream in task.streams for f in stream.fields}
     own = tuple(frozenset(f.name for f in stream.fields) for stream in task.streams)
     return Events(pa.schema(list(types.items())), own)
+
+
+def _undeclared(rules: Rules, schema: pa.Schema) -> frozenset[str]:
+    """Columns of streams all of which declare theirs, and none of them this."""
+    streams = rules.base_streams
+    if not all(stream.fields for stream in streams):
+        return frozenset()
+    declared = {field.name for stream in streams for field in stream.fields}
+    return frozenset(set(schema.names) - declared)
 
 
 def _looked_up(rules: Rules, given: Mapping[str, Any]) -> dict[str, pa.Table]:

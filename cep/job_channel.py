@@ -48,15 +48,6 @@ class Channel(Generic[Item]):
             self._changed.notify_all()
             return self._items.popleft()
 
-    def take_all(self) -> list[Item]:
-        """What is there already, without waiting."""
-        with self._changed:
-            self._check()
-            items = list(self._items)
-            self._items.clear()
-            self._changed.notify_all()
-            return items
-
     def abort(self) -> None:
         with self._changed:
             self._is_aborted = True

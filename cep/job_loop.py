@@ -9,8 +9,8 @@ snapshot, the sinks prepare (all rows so far are where they survive), the checkp
 position, snapshot and the sinks' states as one checkpoint, and only then the sinks commit. A
 restart reads the last checkpoint: its position, its snapshot, its prepared rows.
 
-At most once is the other way round: before a group of events is worked on, a checkpoint with the
-position behind the group must be safe.
+Sinks that cannot take anything back hand rows out before the checkpoint (at least once) or keep
+them until it is safe (at most once).
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ class JobPlan:
     guarantee: Guarantee
 
     @property
-    def position_first(self) -> bool:
-        """At most once: the position is safe before its events are worked on."""
-        return self.guarantee is Guarantee.AT_MOST_ONCE and self.open_store is not None
+    def at_once(self) -> bool:
+        """Sinks need not wait for the checkpoint: rows may come twice, or there is none."""
+        return self.guarantee is Guarantee.AT_LEAST_ONCE or self.open_store is None
 
 
 class Last(Enum):
@@ -99,7 +99,6 @@ class PreCommit:
     barrier: Barrier
     snapshot: Snapshot | None
     processed: int
-    is_finished: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,6 @@ class JobLoop:
         self._number = 0  # of the last checkpoint that the detector thread has begun
         self._ticks_have_rows = False  # rows that no event read has caused, not yet in a checkpoint
         self._processed = 0  # batches since the very first start; belongs to the detector thread
-        self._done = threading.Condition()
         self._done_number = 0  # of the last checkpoint that is committed
 
     # ---- from outside
@@ -194,8 +192,6 @@ class JobLoop:
         self._stop.set()
         for channel in (self._inbox, self._outbox, self._writes):
             channel.abort()
-        with self._done:
-            self._done.notify_all()
 
     def _failed(self, error: BaseException) -> BaseException:
         if not isinstance(error, Exception):
@@ -246,9 +242,8 @@ class JobLoop:
         for place, state in states.items():
             if place not in places and state is not None:
                 commit_for(place, state)
-        at_once = self._plan.guarantee is Guarantee.AT_LEAST_ONCE
         for sink in self._plan.sinks:
-            sink.open(states.get(sink.place), at_once=at_once)
+            sink.open(states.get(sink.place), at_once=self._plan.at_once)
 
     # ---- the source thread
 
@@ -279,7 +274,7 @@ class JobLoop:
 
     def _barrier_if_due(self, timer: _Timer) -> None:
         """One checkpoint at a time; none where nothing has been read since the last."""
-        if self._plan.position_first or self._done_number < timer.asked:
+        if self._done_number < timer.asked:
             return
         if timer.is_due(self._counts.rows, always=self._ticks_have_rows):
             self._ticks_have_rows = False
@@ -290,34 +285,15 @@ class JobLoop:
 
     def _detect(self, detector: JobDetector) -> None:
         while True:
-            group = [self._inbox.get()]
-            if self._plan.position_first:
-                group += self._inbox.take_all()
-                self._keep_position(detector, group)
-            for message in group:
-                if isinstance(message, Events):
-                    self._process(detector, message)
-                elif isinstance(message, Tick):
-                    self._tick(detector)
-                else:
-                    self._barrier(detector, message)
-                    if message.last is not None:
-                        return
-
-    def _keep_position(self, detector: JobDetector, group: Sequence[Message]) -> None:
-        """At most once: a checkpoint as if the group had been worked on, and wait for it."""
-        places = [message for message in group if not isinstance(message, Tick)]
-        if not places:
-            return
-        last = places[-1]
-        is_finished = isinstance(last, Barrier) and last.last is Last.END
-        barrier = Barrier(last.position, last.rows)
-        self._begin_checkpoint(detector, barrier, is_finished=is_finished)
-        with self._done:
-            while self._done_number < self._number and self._failure is None:
-                self._done.wait()
-        if self._failure is not None:
-            raise AbortedError
+            message = self._inbox.get()
+            if isinstance(message, Events):
+                self._process(detector, message)
+            elif isinstance(message, Tick):
+                self._tick(detector)
+            else:
+                self._barrier(detector, message)
+                if message.last is not None:
+                    return
 
     def _process(self, detector: JobDetector, events: Events) -> None:
         result = None
@@ -339,11 +315,6 @@ class JobLoop:
         is_finished = barrier.last is Last.END
         if is_finished:
             self._outbox.put(Rows(detector.finish(), ()))
-        self._begin_checkpoint(detector, barrier, is_finished=is_finished)
-
-    def _begin_checkpoint(
-        self, detector: JobDetector, barrier: Barrier, *, is_finished: bool
-    ) -> None:
         begun = now_seconds()
         # The state of a finished detector is of no use: nothing can follow.
         is_kept = self._store is not None and not is_finished
@@ -351,7 +322,7 @@ class JobLoop:
         self._counts.pause_us = round((now_seconds() - begun) * 1e6)
         self._counts.detector = detector.status()
         self._number += 1
-        self._outbox.put(PreCommit(self._number, barrier, snapshot, self._processed, is_finished))
+        self._outbox.put(PreCommit(self._number, barrier, snapshot, self._processed))
 
     # ---- the sink thread
 
@@ -382,7 +353,7 @@ class JobLoop:
             "guarantee": self._plan.guarantee.value,
             "rows": message.barrier.rows,
             "batches": message.processed,
-            "finished": message.is_finished,
+            "finished": message.barrier.last is Last.END,
             "position": message.barrier.position,
             "detector": message.snapshot,
             "sinks": states,
@@ -402,9 +373,7 @@ class JobLoop:
                 sink.commit(write.states[sink.place])
             self._counts.position = write.content["position"]
             self._counts.write_us = round((now_seconds() - begun) * 1e6)
-            with self._done:
-                self._done_number = write.number
-                self._done.notify_all()
+            self._done_number = write.number
             if write.last is not None:
                 self._counts.state = write.last.value
                 return

@@ -104,6 +104,11 @@ def check_guarantee(
             "is lost with the process: give a FileSource, or an IterableSource whose items have "
             "positions"
         )
+    if guarantee is Guarantee.AT_MOST_ONCE and source.has_positions and not has_store:
+        lacking.append(
+            f"there are no checkpoints, so a restart reads all of the source ({source}) again: add "
+            "checkpoint=DIRECTORY"
+        )
     if guarantee is Guarantee.EXACTLY_ONCE:
         if not has_store:
             lacking.append(
@@ -116,17 +121,15 @@ def check_guarantee(
             if not sink.commits
         ]
     if lacking:
-        allowed = _weaker(guarantee, source)
         raise DataError(
             f"{guarantee} cannot be held: {'; '.join(lacking)}; or be content with "
-            f"guarantee={str(allowed)!r}"
+            f"guarantee={str(_other(source))!r}"
         )
 
 
-def _weaker(guarantee: Guarantee, source: ReplaySource) -> Guarantee:
-    if guarantee is Guarantee.EXACTLY_ONCE and source.has_positions:
-        return Guarantee.AT_LEAST_ONCE
-    return Guarantee.AT_MOST_ONCE
+def _other(source: ReplaySource) -> Guarantee:
+    """What holds without checkpoints, and with any sink."""
+    return Guarantee.AT_LEAST_ONCE if source.has_positions else Guarantee.AT_MOST_ONCE
 
 
 def check_sinks(sinks: Sequence[Sink]) -> None:

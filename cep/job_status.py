@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from cep.job_tables import OWN
 from cep.result import counted
 
 
@@ -38,7 +39,7 @@ class JobStatus:
         parts = [f"{self.state}: {counted(self.rows, 'row')} read"]
         if self.restored is not None:
             parts.append(f"went on from checkpoint {self.restored} at {self.restored_rows:,}")
-        parts += [f"{rows:,} {what}" for what, rows in self.written.items()]
+        parts += [f"{rows:,} {_named(what)}" for what, rows in self.written.items()]
         if self.errors:
             parts.append(f"{counted(self.errors, 'row')} with errors")
         if self.checkpoint is not None:
@@ -47,6 +48,10 @@ class JobStatus:
             )
             parts.append(f"checkpoint {self.checkpoint} {cost}")
         return ", ".join(parts)
+
+
+def _named(what: str) -> str:
+    return what if what in OWN else f"rows of {what}"
 
 
 @dataclass(slots=True)

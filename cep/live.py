@@ -23,7 +23,7 @@ from cep.engine.time.event_time import EventTime
 from cep.engine.time.lane import START_US
 from cep.engine.time.moved import moved
 from cep.engine.time.processing_time import ProcessingTime
-from cep.engine.time.watermarks import StreamStatus
+from cep.engine.time.watermarks import HeldBy, StreamStatus
 from cep.execution import Execution
 from cep.rules import Rules
 
@@ -129,7 +129,7 @@ class Live:
         time = self.time.status()
         return {
             "watermark": _iso(time.watermark_us),
-            "held_back_by": None if time.held_by is None else str(time.held_by).rstrip(","),
+            "held_back_by": _holder(time.held_by),
             "events_held": time.held,
             "bytes_held": time.held_bytes,
             "oldest_held": _iso(time.oldest_held_us),
@@ -154,6 +154,13 @@ class Live:
         time = moved(saved["time"], saved["streams"], list(self.numbers), self.time)
         self.time.restore(time, clock_us)
         return self.execution.runtime.restore(saved["runtime"])
+
+
+def _holder(held_by: HeldBy | None) -> str | None:
+    """Who holds the watermark back, where somebody does."""
+    if held_by is None or held_by.behind_us == 0:
+        return None
+    return str(held_by).rstrip(",")
 
 
 def _stream_status(stream: StreamStatus) -> dict[str, Any]:

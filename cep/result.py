@@ -291,7 +291,8 @@ class Summary:
     late: int = 0
 
     def __str__(self) -> str:
-        rate = f", {self.events / self.seconds:,.0f} events/s" if self.seconds > 0 else ""
+        is_timed = self.events > 0 and self.seconds > 0
+        rate = f", {self.events / self.seconds:,.0f} events/s" if is_timed else ""
         lines = [f"{counted(self.events, 'event')} in {self.seconds:.2f} s{rate}"]
         width = max((len(name) for name in (*self.matches, *self.rows)), default=0)
         for name, size in self.matches.items():

@@ -46,6 +46,9 @@ def check_depth(tree: Branch) -> Problem | None:
     return None
 
 
+SHARED = "give it another name: all that can be read or looked up shares one set of names"
+
+
 def check_rules(rules: RuleSet) -> list[Problem]:
     """What is wrong between the statements of a file: a name that stands for two things."""
     problems: list[Problem] = []
@@ -58,10 +61,7 @@ def check_rules(rules: RuleSet) -> list[Problem]:
                 message = f"a second {kind} {name!r}"
                 if first != kind:
                     message = f"{kind} {name!r} has the name of {a_statement(first)}"
-                hint = f"give it another name: {kind}s and {first}s share one set of names"
-                if {kind, first} <= {"stream", "pattern"}:
-                    hint = "give it another name: patterns and streams share one set of names"
-                problems.append(Problem(message, statement.span, hint))
+                problems.append(Problem(message, statement.span, SHARED))
             seen.setdefault(name, kind)
     return problems
 

@@ -11,6 +11,7 @@ import json
 import math
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -215,16 +216,36 @@ class Quantile:
         return merged
 
     def result(self, state: State, texts: TextCodes) -> float | int | None:
-        if not state:
-            return None
-        found = float(np.quantile(np.array(state), self._fraction))
-        return _in_type(found, self.type)
+        return _in_type(quantile_of(state, self._fraction), self.type) if state else None
 
     def dump(self, states: Sequence[State], recode: Recode) -> Snapshot:
         return _packed([np.array(state, np.float64).view(np.int64) for state in states])
 
     def load(self, snapshot: Mapping[str, Value], recode: Recode) -> list[State]:
         return [array("d", part.view(np.float64).tolist()) for part in _unpacked(snapshot)]
+
+
+FEW = 64  # so many values are sorted faster one by one
+
+
+def quantile_of(values: array[float], fraction: float) -> float:
+    """The quantile of at least one value, bit for bit that of `numpy.quantile`, which is slow.
+
+    >>> quantile_of(array("d", [4.0, 1.0]), 0.25)
+    1.75
+    """
+    ordered = sorted(values) if len(values) < FEW else np.sort(np.array(values)).tolist()
+    if any(map(math.isnan, values) if len(values) < FEW else (math.isnan(ordered[-1]),)):
+        return math.nan
+    place = fraction * (len(ordered) - 1)
+    low = int(place)
+    below, above = ordered[low], ordered[min(low + 1, len(ordered) - 1)]
+    share = place - low
+    if below == above or share == 0.0:
+        return float(below)
+    if share >= 0.5:
+        return float(above - (above - below) * (1.0 - share))
+    return float(below + (above - below) * share)
 
 
 def _type_between(kind: DataType) -> DataType:
@@ -282,7 +303,7 @@ class Collect:
         columns = (snapshot["time_us"], snapshot["sequence"], words)
         items = list(zip(*(column.tolist() for column in columns), strict=True))
         ends = [0, *snapshot["ends"].tolist()]
-        return [items[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        return [items[a:b] for a, b in pairwise(ends)]
 
 
 def _sketches() -> Any:
@@ -327,7 +348,8 @@ class ApproximateDistinct:
         return union.get_result(self._library.HLL_8)
 
     def result(self, state: State, texts: TextCodes) -> int:
-        return round(self.merge([state]).get_estimate())
+        estimate: float = self.merge([state]).get_estimate()
+        return round(estimate)
 
     def dump(self, states: Sequence[State], recode: Recode) -> Snapshot:
         return {"sketches": [state.serialize_compact() for state in states]}
@@ -390,9 +412,8 @@ class ApproximateQuantile:
     def result(self, state: State, texts: TextCodes) -> float | int | None:
         digest, waiting = state
         if digest is None:
-            if not waiting:
-                return None
-            return _in_type(float(np.quantile(np.array(waiting), self._fraction)), self.type)
+            found = quantile_of(waiting, self._fraction) if waiting else None
+            return None if found is None else _in_type(found, self.type)
         whole = self._library.tdigest_double.deserialize(digest.serialize())
         if waiting:
             whole.update(np.array(waiting))

@@ -226,8 +226,9 @@ class RunArena:
     @property
     def bytes_held(self) -> int:
         """The size of all buffers, used or spare."""
-        tables = [value for value in self.arena if isinstance(value, np.ndarray)]
-        return sum(table.nbytes for table in tables) + self.keys.nbytes
+        fields = self.arena._asdict()
+        tables = [table for name, table in fields.items() if not name.endswith("_f")]  # the same
+        return int(sum(table.nbytes for table in tables)) + self.keys.nbytes
 
     @property
     def dropped(self) -> int:

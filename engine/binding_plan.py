@@ -49,10 +49,10 @@ class StatementBinder:
         where = bind_condition(binder, aggregate.where, "where", seen)
         select = _bound_outputs(aggregate.select, binder)
         # Columns in `having` are bound already where they stand in `select`, with their problems.
-        checked = len(binder.problems)
+        told, told_before = {(p.message, p.span) for p in self.problems}, len(self.problems)
         having = bind_condition(binder, unnamed_having(aggregate), "having")
-        new = [p for p in binder.problems[checked:] if p not in binder.problems[:checked]]
-        binder.problems[checked:] = new
+        new = [p for p in self.problems[told_before:] if (p.message, p.span) not in told]
+        self.problems[told_before:] = new
         window = self._window(aggregate.window, seen, binder)
         return replace(aggregate, where=where, select=select, having=having, window=window)
 

@@ -52,11 +52,11 @@ def build_dataflow(
 ) -> tuple[Dataflow, list[Problem]]:
     """The rule set bound to its streams, and all independent problems found, warnings marked.
 
-    `streams`: the base streams by name, with the fields of the data; one without fields is open
-    (any field may be read, of unknown type). "" is the name where rules do not say `from`. A table
-    may be there too: its fields are then those. `functions` are the user's own aggregates. The
-    rules have no errors of the kind that `validate_rules` finds. A dataflow that came with errors
-    must not be run.
+    `streams`: all of `base_streams(rules)`, those that are read with the fields of their data; one
+    without fields is open (any field may be read, of unknown type). "" is the name where rules do
+    not say `from`. A table may be there too, with the fields of its data. `functions` are the
+    user's own aggregates. The rules have no errors of the kind that `validate_rules` finds. A
+    dataflow that came with errors must not be run.
     """
     return _Builder(rules, streams, functions).build()
 

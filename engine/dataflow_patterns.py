@@ -15,6 +15,7 @@ from cep.engine.expression import (
     Aggregated,
     Binary,
     Captured,
+    DataType,
     Expression,
     Field,
     Literal,
@@ -39,6 +40,8 @@ from cep.engine.pattern import (
 from cep.engine.plan import EVENT_TIME, Aggregate, Feature, Join, Over, Window
 
 NO_SKIP = Skip(SkipStrategy.NO_SKIP)
+UNITS_US = {"s": 1_000_000, "ms": 1_000, "us": 1}
+FAR_US = 1 << 61  # further apart than any two times
 
 
 def keyed_outputs(key: tuple[StreamField, ...], outputs: tuple[Output, ...]) -> tuple[Output, ...]:
@@ -148,10 +151,11 @@ def join_as_pattern(
     -`low_us` younger; bounds of links are exclusive. Where that cannot say it, the definitions
     compare the times.
     """
-    high_us, low_us = (join.high_us, join.low_us)
+    high_us, low_us = join.high_us, join.low_us
     if join.window is not None:
         high_us = (join.window.size_us or 1) - 1
         low_us = -high_us
+    high_us, low_us = min(high_us, FAR_US), max(low_us, -FAR_US)
     branches = []
     if high_us >= 0:
         branches.append(_either_first(join.left, join.right, high_us))
@@ -238,12 +242,25 @@ def _time_conditions(join: Join, left: Stream, right: Stream) -> list[Expression
 
 
 def _time_of(stream: Stream) -> Expression:
-    """The time of a side's event: its own field where that is a timestamp."""
+    """The time of a side's event, as a timestamp: from its own field where that can say it."""
     fields = {column.name: column.type for column in stream.fields}
-    name = EVENT_TIME
-    if stream.time is not None and fields.get(stream.time) is TIMESTAMP:
-        name = stream.time
-    return Captured("last", stream.name, Field(name, type=TIMESTAMP), type=TIMESTAMP)
+    kind = fields.get(stream.time or "")
+    unit_us = UNITS_US.get(stream.time_unit)
+    if stream.time is None or not (kind is TIMESTAMP or (kind is INTEGER and unit_us)):
+        return _member(stream.name, EVENT_TIME, TIMESTAMP)
+    if kind is TIMESTAMP:
+        return _member(stream.name, stream.time, TIMESTAMP)
+    since = Binary(
+        "*",
+        _member(stream.name, stream.time, INTEGER),
+        Literal(unit_us, DURATION, type=DURATION),
+        type=DURATION,
+    )
+    return Binary("+", Literal(0, TIMESTAMP, type=TIMESTAMP), since, type=TIMESTAMP)
+
+
+def _member(stream: str, name: str, kind: DataType) -> Captured:
+    return Captured("last", stream, Field(name, type=kind), type=kind)
 
 
 def _window_start(time: Expression, window: Window) -> Expression:

@@ -23,7 +23,7 @@ from cep.engine.batch import EventBatch, Int64s
 from cep.engine.columns_data import data_type_of
 from cep.engine.conform import check_conformable, conform, conformed_type, plain_type, timestamps_of
 from cep.engine.errors import DataError
-from cep.engine.event_time import IS_NULL, is_text, read_times
+from cep.engine.event_time import IS_NULL, TimeColumn, is_text, read_times
 from cep.engine.expression import DataType
 from cep.engine.io.readers import open_source
 from cep.engine.io.source import ROWS_PER_BATCH, Access, Chunk, Source, did_you_mean
@@ -64,9 +64,10 @@ class Converted(NamedTuple):
     rows: int
 
 
-def plan_stream(stream: Stream, source: Source) -> StreamPlan:
+def plan_stream(stream: Stream, source: Source, *, has_time: bool = True) -> StreamPlan:
     """What the rules declare met with what the data has.
 
+    Without `has_time` the stream of the plan has no time: somebody else gives it to the events.
     Raises DataError for a missing column, a type that cannot become the declared one, no time.
     """
     if not source.schema.names:
@@ -82,6 +83,10 @@ def plan_stream(stream: Stream, source: Source) -> StreamPlan:
     for name in (*stream.partition, *([stream.tie_breaker] if stream.tie_breaker else [])):
         if name not in source.schema.names:
             raise DataError(_missing(name, source.schema.names, where))
+    if not has_time:
+        schema = pa.schema([_conformed(f, declared.get(f.name)) for f in source.schema])
+        fields = tuple(_stream_fields(schema, stream))
+        return StreamPlan(replace(stream, fields=fields, time=None), schema, declared)
     time = stream.time or _find_time(source.schema.names, stream, where)
     if time not in source.schema.names:
         raise DataError(_missing(time, source.schema.names, where))
@@ -143,9 +148,10 @@ def _find_time(names: Sequence[str], stream: Stream, where: str) -> str:
 def convert(plan: StreamPlan, chunk: Chunk) -> Converted:
     """Cast, find event times, set bad rows aside. No copy of what is already as it should be."""
     table, stream = chunk.table, plan.stream
-    assert stream.time is not None, "a planned stream has a time"
-    original = table.column(stream.time)
-    times = read_times(original, stream.time, stream.time_unit)
+    nothing = np.zeros(table.num_rows, np.int64)
+    times = TimeColumn(nothing, nothing)
+    if stream.time is not None:
+        times = read_times(table.column(stream.time), stream.time, stream.time_unit)
     columns, bad = [], []
     for column in plan.schema:
         values = table.column(column.name)
@@ -160,7 +166,7 @@ def convert(plan: StreamPlan, chunk: Chunk) -> Converted:
             values = values.cast(column.type)
         columns.append(values)
     made = pa.Table.from_arrays(columns, schema=plan.schema)
-    bad = [*((reason, stream.time, rows) for reason, rows in times.bad), *bad]
+    bad = [*((reason, str(stream.time), rows) for reason, rows in times.bad), *bad]
     errors, keep = _set_aside(table, times.time_us, bad)
     errors = [*chunk.broken, *errors]
     read = table.num_rows + sum(len(error) for error in chunk.broken)
@@ -168,6 +174,18 @@ def convert(plan: StreamPlan, chunk: Chunk) -> Converted:
         return Converted(EventBatch(made, times.time_us), times.finest, errors, read)
     batch = EventBatch(made.take(keep), times.time_us[keep])
     return Converted(batch, times.finest[keep], errors, read)
+
+
+def joined(parts: Sequence[Converted], schema: pa.Schema) -> Converted:
+    """Several parts as one, in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    none = np.zeros(0, np.int64)
+    table = pa.concat_tables([part.batch.table for part in parts] or [schema.empty_table()])
+    times = np.concatenate([none, *(part.batch.time_us for part in parts)])
+    finest = np.concatenate([none, *(part.finest for part in parts)])
+    errors = [error for part in parts for error in part.errors]
+    return Converted(EventBatch(table, times), finest, errors, sum(part.rows for part in parts))
 
 
 def _article(type_: DataType) -> str:
@@ -227,17 +245,10 @@ class Lane:
         """All rows at once: sorted if need be, then handed out in slices."""
         if not chunks:
             return
-        parts = [convert(self.plan, chunk) for chunk in chunks]
-        errors = [error for part in parts for error in part.errors]
-        rows = sum(part.rows for part in parts)
-        batch, finest = parts[0].batch, parts[0].finest
-        if len(parts) > 1:
-            table = pa.concat_tables([part.batch.table for part in parts])
-            batch = EventBatch(table, np.concatenate([part.batch.time_us for part in parts]))
-            finest = np.concatenate([part.finest for part in parts])
-        batch = self._sorted(batch, finest)
-        if rows > len(batch):
-            yield Ingested(batch.slice(0, 0), errors, rows - len(batch))
+        whole = joined([convert(self.plan, chunk) for chunk in chunks], self.plan.schema)
+        batch = self._sorted(whole.batch, whole.finest)
+        if whole.rows > len(batch):
+            yield Ingested(batch.slice(0, 0), whole.errors, whole.rows - len(batch))
         for start in range(0, len(batch), ROWS_PER_BATCH):
             piece = batch.slice(start, min(start + ROWS_PER_BATCH, len(batch)))
             yield Ingested(piece, [], len(piece))

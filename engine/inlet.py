@@ -6,7 +6,7 @@ brought to the same columns, so that events of different calls can stand in one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ import pyarrow as pa
 from cep.engine.conform import ARROW_TYPES
 from cep.engine.errors import DataError
 from cep.engine.expression import DataType
-from cep.engine.ingest import Converted, StreamPlan, convert, plan_stream
+from cep.engine.ingest import Converted, StreamPlan, convert, joined, plan_stream
 from cep.engine.io.readers import open_source
 from cep.engine.io.source import Chunk, did_you_mean, table_source
 from cep.engine.pattern import Stream
@@ -23,16 +23,18 @@ from cep.engine.pattern import Stream
 class Inlet:
     """One live stream. `plan` says what its events look like.
 
-    `schema`: the columns, where the caller knows them. A stream that declares its fields has these
-    and no others: what else the data have is not kept (`ignored` says which columns).
+    `schema`: its columns. Without `has_time` the clock gives the events their times, and a column
+    of times is like any other. A stream that declares its fields has these and no others: what else
+    the data have is not kept (`ignored` says which columns).
     """
 
-    def __init__(self, stream: Stream, schema: pa.Schema) -> None:
+    def __init__(self, stream: Stream, schema: pa.Schema, *, has_time: bool = True) -> None:
         self._declared: dict[str, DataType] = {f.name: f.type for f in stream.fields}
         self._label = f"stream {stream.name!r}" if stream.name else "the data"
         if self._declared:
             schema = _only(schema, self._declared)
-        self.plan: StreamPlan = plan_stream(stream, table_source(schema.empty_table(), "the data"))
+        source = table_source(schema.empty_table(), "the data")
+        self.plan: StreamPlan = plan_stream(stream, source, has_time=has_time)
         self.ignored: set[str] = set()
 
     @property
@@ -40,13 +42,12 @@ class Inlet:
         """The stream with all its fields and its time."""
         return self.plan.stream
 
-    def read(self, data: Any) -> Iterator[Converted]:
+    def read(self, data: Any) -> Converted:
         """The events, in the order in which they come. Raises DataError for other columns."""
         source = open_source(data, self._declared, self._label)
-        if not source.schema.names:
-            return  # an empty list
-        for chunk in source.read(None):
-            yield self._converted(chunk)
+        chunks = source.read(None) if source.schema.names else iter(())
+        parts = [self._converted(chunk) for chunk in chunks]
+        return joined(parts, self.plan.schema)
 
     def _converted(self, chunk: Chunk) -> Converted:
         table = self._as_planned(chunk.table)
@@ -64,7 +65,7 @@ class Inlet:
             raise DataError(f"{message} declare it in a `stream` statement, or give `schemas`")
         self.ignored.update(extra)
         missing = [name for name in wanted.names if name not in table.schema.names]
-        if self.stream.time in missing:
+        if self.stream.time is not None and self.stream.time in missing:
             raise DataError(f"{self._label}: no column {self.stream.time!r}, the event time")
         for name in missing:
             nothing: Any = pa.nulls(table.num_rows, wanted.field(name).type)

@@ -164,6 +164,7 @@ class SliceKeys:
         self._all: list[Int64s] | None = None
         nulls = [missing for c in columns if (missing := _null_rows(c)) is not None]
         self._null_rows = np.unique(np.concatenate(nulls)) if nulls else None
+        self._missed = np.zeros(rows, np.bool_)
 
     def split(self, rows: Int64s | None) -> list[Int64s]:
         """Those of the rows (ascending; None: all) that have a key, shard by shard."""
@@ -176,6 +177,7 @@ class SliceKeys:
     def _split(self, rows: Int64s) -> list[Int64s]:
         shards = len(self._space.shards)
         if self._null_rows is not None:
+            self._missed[np.intersect1d(rows, self._null_rows, assume_unique=True)] = True
             rows = np.setdiff1d(rows, self._null_rows, assume_unique=True)
         if shards == 1 or not self._columns:
             return [rows, *(rows[:0] for _ in range(shards - 1))]
@@ -202,13 +204,14 @@ class SliceKeys:
         return codes
 
     def missing(self) -> Iterator[tuple[str, Int64s]]:
-        """(reason, rows) of the events that have no key."""
+        """(reason, rows) of the events that somebody has asked for and that have no key."""
         if self._null_rows is None:
             return
         for name, column in zip(self._space.fields, self._columns, strict=True):
             rows = _null_rows(column)
-            if rows is not None:
-                yield f"key field {name!r} is NULL", rows
+            missed = None if rows is None else rows[self._missed[rows]]
+            if missed is not None and len(missed):
+                yield f"key field {name!r} is NULL", missed
 
 
 def _null_rows(column: Column) -> Int64s | None:

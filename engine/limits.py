@@ -33,12 +33,13 @@ class Limit:
     policy: Policy = "refuse new"
 
     def __post_init__(self) -> None:
-        for name, most in (("runs_per_key", self.runs_per_key), ("runs", self.runs)):
+        for name in ("runs_per_key", "runs"):
+            most = getattr(self, name)
             if most is not None and most < 1:
-                raise DataError(f"{name}={most}: a limit is at least 1; None: no limit")
+                raise DataError(f"limit of {name} to {most}: at least one run must be allowed")
         if self.policy not in get_args(Policy):
             known = " or ".join(map(repr, get_args(Policy)))
-            raise DataError(f"policy={self.policy!r}: it is {known}")
+            raise DataError(f"limit with policy {self.policy!r}: it is {known}")
 
 
 def limited(automaton: layout.Automaton, limit: Limit | None) -> layout.Automaton:

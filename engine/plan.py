@@ -25,7 +25,8 @@ class Table:
     """What is looked up by key: `merchants.risk` in an expression reads a row's field.
 
     An event's own fields of the names in `key` say which row; no such row gives NULL. With `time`
-    the table is a stream of versions: an event reads the last version that is not younger.
+    the table is a stream of versions: an event reads the last version that is not younger. Until
+    `engine.dataflow` has resolved it, a member is Captured("last", "merchants", Field("risk")).
     """
 
     name: str
@@ -159,7 +160,8 @@ class RuleSet:
 EVENT_TIME = "(event time)"
 """A field that every event has beside those of its stream: its time, as a timestamp.
 
-Joins read it of streams whose time is no timestamp field."""
+Joins with a window, or with bounds both before or both after, read it of streams without a field
+that says the time to the microsecond: derived ones, and those with texts or nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)

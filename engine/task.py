@@ -122,7 +122,8 @@ class Task:
         ]
         asked = [*(o.expressions for o in self.operators), *(w.expressions for w in self.windows)]
         self._shared = _shared(asked)
-        self._reads_time = _reads_time(asked)
+        fields = (node for part in asked for e in part for node in walk(e))
+        self._reads_time = any(node == Field(EVENT_TIME) for node in fields)
         self.spaces: dict[tuple[str, ...], KeySpace] = {}
         for operator in self.operators:
             self._place(operator.key, operator.shards)
@@ -162,7 +163,7 @@ class Task:
         if self._wiring.pool is not None:
             return self.run(self.prepare(full))
         fed = self._fed(full)
-        output = Output(errors=[*full.errors, *_missing_keys(fed)])
+        output = Output()
         for operator in self.operators:
             interest = operator.prepare(fed)
             failures = [*interest.failures, *operator.process(0, interest)]
@@ -173,6 +174,7 @@ class Task:
             window.process(0, part, self.watermark_us)
             output.errors += _error_batches(fed.batch, window.name, window.failures(part))
             fed.forget()
+        output.errors[:0] = [*full.errors, *_missing_keys(fed)]
         return self._close_slice(fed, output)
 
     def prepare(self, full: Enriched) -> Prepared:
@@ -214,8 +216,14 @@ class Task:
         return list(self._wiring.pool.map(work, range(self._wiring.shards)))
 
     def _fed(self, full: Enriched) -> Fed:
-        texts = self._wiring.texts
-        return Fed(full.batch, full.base, texts, self._shared, self.spaces, self._reads_time)
+        return Fed(
+            full.batch,
+            full.base,
+            self._wiring.texts,
+            self._shared,
+            self.spaces,
+            with_time=self._reads_time,
+        )
 
     def _close_slice(self, fed: Fed, output: Output) -> Output:
         """Time has come to the slice's last event."""
@@ -434,11 +442,6 @@ def _shared(asked: Iterable[list[Expression]]) -> frozenset[Expression]:
     for expressions in asked:
         users.update({part for expression in expressions for part in walk(expression)})
     return frozenset(expression for expression, count in users.items() if count > 1)
-
-
-def _reads_time(asked: Iterable[list[Expression]]) -> bool:
-    parts = (part for expressions in asked for e in expressions for part in walk(e))
-    return any(isinstance(part, Field) and part.name == EVENT_TIME for part in parts)
 
 
 def _missing_keys(fed: Fed) -> Iterator[ErrorBatch]:

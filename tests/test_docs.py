@@ -33,6 +33,17 @@ def examples(language: str) -> list[Any]:
     return found
 
 
+def programs() -> list[Any]:
+    """(program, what it prints: a block of `output` right behind it, or None) of all pages."""
+    both = r"^```python\n(.*?)^```$(?:\n+^```output\n(.*?)^```$)?"
+    found = []
+    for page in PAGES:
+        text = (ROOT / page).read_text()
+        for number, match in enumerate(re.finditer(both, text, re.MULTILINE | re.DOTALL), 1):
+            found.append(pytest.param(*match.groups(), id=f"{page}-{number}"))
+    return found
+
+
 def section(title: str) -> str:
     """The text under a heading, up to the next heading of any level."""
     match = re.search(
@@ -54,14 +65,20 @@ def test_an_example_of_a_rule_file_compiles_without_a_warning(rules: str) -> Non
     assert list(cep.compile(rules).warnings) == []
 
 
-@pytest.mark.parametrize("code", examples("python"))
-def test_an_example_in_python_runs(
-    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("code", "output"), programs())
+def test_an_example_in_python_runs_and_prints_what_is_shown(
+    code: str,
+    output: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)  # some write files
     script = tmp_path / "example.py"
     script.write_text(code)
     runpy.run_path(str(script))
+    if output is not None:
+        assert capsys.readouterr().out == output
 
 
 @pytest.mark.parametrize("rules", examples("cep-error"))

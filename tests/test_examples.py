@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import cep
@@ -72,6 +73,42 @@ def test_the_pattern_of_a_scenario_finds_its_attacks_and_little_else(
 def test_there_is_one_pattern_for_each_scenario() -> None:
     rules = cep.load(EXAMPLES / "fraud.cep")
     assert tuple(pattern.name for pattern in rules.patterns) == SCENARIOS
+
+
+# -- card fraud, with features and aggregates ------------------------------------------------------
+
+
+def test_bursts_and_drained_cards_are_found_by_what_was_before(cards: pd.DataFrame) -> None:
+    matches = cep.load(EXAMPLES / "velocity.cep").run(cards).matches
+    scenario = {
+        (card, ts): kind
+        for card, ts, kind in zip(cards["card"], cards["ts"], cards["scenario"], strict=True)
+    }
+    last = [(match.pattern, list(match.events.values())[-1][-1]) for match in matches]
+    found = Counter((name, scenario[e["card"], pd.Timestamp(e["ts"])]) for name, e in last)
+    assert found == {("burst", "velocity_burst"): 50, ("drained", "quiet_takeover"): 49}
+
+
+def test_live_rules_give_live_what_they_give_over_a_table(cards: pd.DataFrame) -> None:
+    """In batches that are not in the order of time, as far as the declared lateness allows."""
+    rules = cep.load(EXAMPLES / "velocity.cep")
+    declared = cards[[field.name for field in rules.streams[0].fields]]
+    whole = rules.run(declared)
+    arrival = (declared["ts"] + pd.to_timedelta(declared.index % 60, "s")).argsort()
+    shuffled = declared.iloc[arrival]
+    detector = cep.Detector(rules)
+    parts = [shuffled[begin : begin + 50_000] for begin in range(0, len(cards), 50_000)]
+    results = [*map(detector.process_batch, parts), detector.finish()]
+    assert [m.id for result in results for m in result.matches] == [m.id for m in whole.matches]
+    for name in ("sales", "bursts"):
+        rows = pa.concat_tables([result.tables[name] for result in results])
+        assert rows.equals(whole.tables[name])
+
+
+def test_every_purchase_is_in_an_hour_and_every_burst_in_a_day(cards: pd.DataFrame) -> None:
+    tables = cep.load(EXAMPLES / "velocity.cep").run(cards).tables
+    assert tables["sales"].to_pandas()["purchases"].sum() == (cards["kind"] == "purchase").sum()
+    assert tables["bursts"].to_pandas()["n"].sum() == 50
 
 
 # -- SSH -------------------------------------------------------------------------------------------

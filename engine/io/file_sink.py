@@ -34,8 +34,8 @@ class FileSink:
     the visible files hold each row exactly once whatever happens: readers may take every file that
     they see, and may move or delete it. With "at-least-once" files appear just before the
     checkpoint is safe: after a crash between the two, a later file has the same rows again.
-    With "at-most-once" they appear as with exactly-once; rows in progress are lost with the
-    process. A checkpoint without new rows makes no file.
+    With "at-most-once" they appear as with exactly-once. A checkpoint without new rows makes no
+    file.
 
     The directory belongs to this sink alone: it is locked while the job runs. DataError if it holds
     parts that the checkpoint does not know of, for their rows would be there twice.

@@ -16,8 +16,9 @@ class Sink(Protocol):
     rows become visible with the checkpoint after them and not before, each exactly once. `place`
     tells sinks apart: a job has one sink for a place, and a checkpoint holds its state by it.
 
-    `open` comes first; then `write`s and, at each checkpoint, `prepare` are called by one thread.
-    `commit` follows each `prepare` in order, maybe on another thread while rows are written.
+    `open` comes first, also for the next run of the job; then `write`s and, at each checkpoint,
+    `prepare` are called by one thread. `commit` follows each `prepare` in order, maybe on another
+    thread while rows are written.
     """
 
     @property
@@ -30,7 +31,9 @@ class Sink(Protocol):
     def open(self, state: Value | None, *, at_once: bool) -> None:
         """Begin, or go on from the state in a checkpoint: what it names is committed again.
 
-        `at_once`: `prepare` may make rows visible before the checkpoint is safe (at least once).
+        `at_once`: rows may be handed out before the checkpoint is safe (at least once), or there is
+        none; a sink that cannot take rows back hands them out as they come. Without it nothing is
+        handed out before `commit`.
         """
         ...
 

@@ -63,6 +63,7 @@ from cep.engine.kernels.features_layout import (
     State,
 )
 from cep.engine.kernels.features_trees import (
+    NAN_ORDER,
     insert,
     ordered,
     remove,
@@ -142,6 +143,16 @@ def push(plan: Plan, state: State, events: Events, row: int, key: int) -> None:
         )  # fmt: skip
     state.keys[key, KEY_EVENTS] += 1
     state.keys[key, KEY_TIME_US] = events.time_us[row]
+
+
+@inlined
+def feed(plan: Plan, state: State, events: Events, row: int, key: int, most: int) -> None:
+    """Let the event in; of the last `most` events (-1: all) the oldest makes way."""
+    if most >= 0 and state.keys[key, KEY_EVENTS] >= most:
+        if state.keys[key, KEY_FRONT] < 0:
+            turn_over(plan, state, key, events.text_rank)
+        drop_oldest(plan, state, key)
+    push(plan, state, events, row, key)
 
 
 @helper
@@ -228,7 +239,7 @@ def expire(plan: Plan, state: State, key: int, bound_us: int, rank: Int64s) -> N
 # ---------------------------------------------------------------- answers
 
 
-@helper
+@inlined
 def answer(plan: Plan, state: State, key: int, row: int, results: Results, rank: Int64s) -> None:
     """Write the value of every output for the key as it stands."""
     scratch, scratch_f = state.scratch, state.scratch_f
@@ -298,7 +309,7 @@ def write_real(plan: Plan, o: int, row: int, results: Results, value: float) -> 
 
 @helper
 def answer_quantile(plan: Plan, state: State, key: int, o: int, row: int, results: Results) -> None:
-    """Linear between the two values around place p (n - 1)."""
+    """Linear between the two values around place p (n - 1), as NumPy does it; NaN with any NaN."""
     tree = plan.outputs[o, OUTPUT_AT]
     is_real = plan.outputs[o, OUTPUT_REAL] != 0
     column = node_tree(plan, tree)
@@ -309,23 +320,25 @@ def answer_quantile(plan: Plan, state: State, key: int, o: int, row: int, result
     place = plan.fractions[o] * np.float64(n - 1)
     low = int(place)
     part = place - np.float64(low)
-    a = unordered(value_at(state.nodes, column, root, low), is_real)
-    b = a
-    if part > 0.0:
-        b = unordered(value_at(state.nodes, column, root, low + 1), is_real)
-    if a == b:
+    a = value_at(state.nodes, column, root, low)
+    b = value_at(state.nodes, column, root, low + 1) if part > 0.0 else a
+    if is_real and value_at(state.nodes, column, root, n - 1) == NAN_ORDER:
+        a, b = NAN_ORDER, NAN_ORDER
+    if a == b and plan.outputs[o, OUTPUT_WHOLE] != 0:
+        results.words[o, row] = a
         results.status[o, row] = VALUE
-        if is_real or plan.outputs[o, OUTPUT_WHOLE] != 0:
-            results.words[o, row] = a
-        else:
-            results.words_f[o, row] = np.float64(a)
         return
     x, y = np.float64(a), np.float64(b)
     if is_real:
-        state.scratch[1, 0] = a
-        state.scratch[1, 1] = b
+        state.scratch[1, 0] = unordered(a)
+        state.scratch[1, 1] = unordered(b)
         x, y = state.scratch_f[1, 0], state.scratch_f[1, 1]
-    write_real(plan, o, row, results, x * (1.0 - part) + y * part)
+    if a == b:
+        write_real(plan, o, row, results, x)
+    elif part < 0.5:
+        write_real(plan, o, row, results, x + (y - x) * part)
+    else:
+        write_real(plan, o, row, results, y - (y - x) * (1.0 - part))
 
 
 # ---------------------------------------------------------------- called from Python
@@ -350,16 +363,12 @@ def process(
             return i
         if range_us >= 0:
             expire(plan, state, key, events.time_us[row] - range_us, rank)
-        if role & ASKS and asks_first:
+        if role & FEEDS and not asks_first:
+            feed(plan, state, events, row, key, most)
+        if role & ASKS:
             answer(plan, state, key, row, results, rank)
-        if role & FEEDS:
-            if most >= 0 and state.keys[key, KEY_EVENTS] >= most:
-                if state.keys[key, KEY_FRONT] < 0:
-                    turn_over(plan, state, key, rank)
-                drop_oldest(plan, state, key)
-            push(plan, state, events, row, key)
-        if role & ASKS and not asks_first:
-            answer(plan, state, key, row, results, rank)
+        if role & FEEDS and asks_first:
+            feed(plan, state, events, row, key, most)
     return rows.size
 
 

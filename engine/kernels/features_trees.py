@@ -21,32 +21,32 @@ from cep.engine.kernels.features_layout import (
     TREE_VALUE,
 )
 from cep.engine.kernels.jit import helper, inlined
-from cep.engine.kernels.layout import Int64s
+from cep.engine.kernels.layout import Int64s, word
 
-NAN_ORDER = 0x7FF8000000000000
+NAN_ORDER = word(0x7FF8000000000000)
 MAGNITUDE = (1 << 63) - 1
 
 
 @inlined
-def ordered(word: int, is_real: bool) -> int:
+def ordered(bits: int, is_real: bool) -> int:
     """The word of a value -> an integer in the order of values: -inf .. inf, NaN.
 
     There is one zero and one NaN.
     """
     if not is_real:
-        return word
-    magnitude = word & MAGNITUDE
+        return bits
+    magnitude = bits & MAGNITUDE
     if magnitude > 0x7FF0000000000000:
         return NAN_ORDER
     if magnitude == 0:
         return 0
-    return word if word >= 0 else word ^ MAGNITUDE
+    return bits if bits >= 0 else bits ^ MAGNITUDE
 
 
 @inlined
-def unordered(value: int, is_real: bool) -> int:
-    """The word of the value that `ordered` has made an integer of."""
-    return value ^ MAGNITUDE if is_real and value < 0 else value
+def unordered(value: int) -> int:
+    """The word of the float that `ordered` has made an integer of."""
+    return value ^ MAGNITUDE if value < 0 else value
 
 
 @inlined

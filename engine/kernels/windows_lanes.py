@@ -114,7 +114,7 @@ def add_event(
         number = lanes.lanes[lane, LANE_INPUT]
         to = at + lanes.lanes[lane, LANE_WORD]
         valid = arrivals.valid[source, number]
-        if kind == FIRST_OF or kind == LAST_OF:
+        if kind in (FIRST_OF, LAST_OF):
             time_us = arrivals.time_us[source]
             sequence = arrivals.base[0] + source
             before = is_before(time_us, sequence, table[row, to], table[row, to + 1])
@@ -138,7 +138,7 @@ def add_event(
             if lanes.lanes[lane, LANE_FLOAT] == 0:
                 real = np.float64(arrivals.inputs[source, number])
             add_to_moments(table, table_f, row, to, real)
-        elif kind == MIN_F or kind == MAX_F:
+        elif kind in (MIN_F, MAX_F):
             offer_float(table_f, row, to, kind, arrivals.inputs_f[source, number])
         else:
             offer(lanes, table, table_f, row, to, kind, arrivals.inputs[source, number])
@@ -173,14 +173,14 @@ def merge_lanes(
             for i in range(1, 5, 2):
                 high, low = other_f[other_row, of + i], other_f[other_row, of + i + 1]
                 add_to_sum(table_f, row, to + i, high, low)
-        elif kind == FIRST_OF or kind == LAST_OF:
+        elif kind in (FIRST_OF, LAST_OF):
             before = is_before(
                 other[other_row, of], other[other_row, of + 1], table[row, to], table[row, to + 1]
             )
             if before == (kind == FIRST_OF):
                 for i in range(4):
                     table[row, to + i] = other[other_row, of + i]
-        elif kind == MIN_F or kind == MAX_F:
+        elif kind in (MIN_F, MAX_F):
             value = other_f[other_row, of]
             if value == value:
                 offer_float(table_f, row, to, kind, value)

@@ -68,7 +68,8 @@ CLOSES = 4  # the same for something that may be dropped
 DIRTY_ENTRIES = 5  # more than 0: something has changed since the last early result
 ROWS, MEMBERS, MERGED = 6, 7, 8  # filled parts of Fired
 RESUME = 9  # the window with which an event goes on that had no room; NONE: it has not begun
-COUNTERS = 10
+WARM = 10  # means nothing: see `windows.touch_newest`
+COUNTERS = 11
 NONE = INT64_MIN
 
 CODE = 0

@@ -28,7 +28,7 @@ from cep.engine.operators.feature_plan import (
     own_fields,
     plan_group,
 )
-from cep.engine.operators.feature_state import QueueState
+from cep.engine.operators.feature_state import QueueState, Renamed
 from cep.engine.operators.feature_values import (
     Fault,
     ValueQueues,
@@ -69,7 +69,12 @@ class FeatureOperator:
     `streams`: number of each stream, as `EventBatch.stream` has it. State is apart for each of the
     `shards`; calls for different shards may run at the same time. `capacity` is the first size of
     every buffer. `functions`: user-defined aggregates by name. A key's events are held while later
-    ones can see them; keys that are silent longer than the range hold nothing.
+    ones can see them; keys that are silent longer than the range hold nothing. Where nothing ever
+    leaves, only what the functions need is held.
+
+    An event costs O(1) (amortised), and O(log w) for medians, quantiles and distinct counts over
+    the w events in reach, which are exact, those called approximate as well; what Python computes
+    costs O(w).
     """
 
     def __init__(
@@ -323,7 +328,8 @@ class FeatureOperator:
         queue = self._queues[shard].snapshot()
         used = self._queues[shard].text_codes()
         parts: Snapshot = {"queues": queue, "text_codes": used}
-        parts["texts"] = [self._texts.text(code) for code in used.tolist()]
+        texts = [self._texts.text(code) for code in used.tolist()]
+        parts["texts"] = pa.table({"text": pa.array(texts, pa.string())})
         if self._values:
             parts["values"] = self._values[shard].snapshot()
         return parts
@@ -336,7 +342,9 @@ class FeatureOperator:
         if self._values:
             self._values[shard].restore([(part["values"], codes) for part, codes in parts])
 
-    def _renaming(self, codes: Int64s, texts: list[str]) -> Any:
+    def _renaming(self, codes: Int64s, saved: pa.Table) -> Renamed:
+        """What turns the text codes of a snapshot into those of here."""
+        texts: list[Any] = saved.column("text").to_pylist()
         own = np.array([self._texts.code(text) for text in texts], np.int64)
 
         def renamed(asked: Int64s) -> Int64s:

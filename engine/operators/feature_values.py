@@ -84,9 +84,9 @@ def _as_json(column: Column, rows: Bools) -> list[str | None]:
 
 
 def _json(value: object) -> str:
-    """JSON has no number for NaN and the infinities: they are texts."""
+    """JSON has no number for NaN and the infinities: they are null."""
     if isinstance(value, float) and not math.isfinite(value):
-        value = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        value = None
     return json.dumps(value, ensure_ascii=False)
 
 

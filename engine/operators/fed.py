@@ -32,9 +32,9 @@ class Fed:
     """What all operators share of the batch in hand.
 
     `base`: sequence of the batch's first event. Expressions in `shared` are those that several
-    operators ask for; what belongs to one alone is let go of by `forget`. `reads_time`: whether
-    some read EVENT_TIME. Changes no state of the engine but that new texts get codes: the next
-    batch may be prepared while one is worked on.
+    operators ask for; what belongs to one alone is let go of by `forget`. `with_time`: expressions
+    may read EVENT_TIME. Changes no state of the
+    engine but that new texts get codes: the next batch may be prepared while one is worked on.
     """
 
     def __init__(
@@ -44,11 +44,16 @@ class Fed:
         texts: TextCodes,
         shared: frozenset[Expression] = frozenset(),
         spaces: Mapping[tuple[str, ...], KeySpace] | None = None,
-        reads_time: bool = False,
+        *,
+        with_time: bool = False,
     ) -> None:
         self.batch = batch
         self.base = base
-        self.evaluator = ColumnEvaluator(_with_time(batch) if reads_time else batch.table)
+        table = batch.table
+        if with_time:
+            times: Any = pa.array(batch.time_us, pa.timestamp("us"))
+            table = table.append_column(EVENT_TIME, times)
+        self.evaluator = ColumnEvaluator(table)
         self._texts = texts
         self._shared = shared
         self._words: dict[tuple[Expression, DataType | None], Words] = {}
@@ -79,11 +84,6 @@ class Fed:
             for asked, words in self._words.items()
             if asked[0] in self._shared or isinstance(asked[0], Field)
         }
-
-
-def _with_time(batch: EventBatch) -> pa.Table:
-    times: Any = pa.array(batch.time_us, pa.timestamp("us"))
-    return batch.table.append_column(EVENT_TIME, times)
 
 
 def _words_of(column: Column, texts: TextCodes) -> Int64s:

@@ -14,8 +14,9 @@ When windows are over:
     early results                   at each multiple m of `early_us` of event time, when all events
                                     before m have come; their rows have the time m - 1
 
-A window that is over takes late events until end - 1 + lateness (sessions: end + lateness) and fires
-again with each; after that they are too late. Windows by count take whatever comes.
+A window that is over takes late events until end - 1 + lateness (sessions: end + lateness) and
+fires again with each; after that they are too late. Windows by count take whatever comes, and know
+neither lateness nor early results.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from cep.engine.operators.window_panes import PaneShard
 from cep.engine.operators.window_rows import KeyColumns, RowMaker, WindowRows
 from cep.engine.operators.window_sessions import SessionShard
 from cep.engine.operators.window_shard import ShardSettings, WindowShard
-from cep.engine.operators.window_store import NO_ROWS, Inputs
+from cep.engine.operators.window_store import NO_ROWS, FiredPart, Inputs
 from cep.engine.plan import Aggregate, Window, WindowKind
 from cep.engine.snapshot import Parts, Snapshot
 
@@ -50,7 +51,7 @@ NO_GAP = "the gap of the session is NULL or not more than 0"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """A slice made ready. `rows`: those that count, ascending; `failures`: what went wrong there."""
+    """A slice made ready. `rows`: those that count, ascending; `failures`: what went wrong."""
 
     rows: Int64s
     inputs: Inputs
@@ -117,13 +118,15 @@ class WindowOperator:
     # ------------------------------------------------------------------ a slice of events
 
     def prepare(self, fed: Fed) -> Prepared:
-        """Which rows count, and what they bring. Leaves all state alone."""
+        """Which rows count, and what they bring. `fed` and the operator share their TextCodes."""
         counts = self._own_rows(fed)
         failures = self._where(fed, counts)
         ends_us = NO_ROWS
         if self._gap is not None:
             ends_us = self._session_ends(fed, self._gap, counts, failures)
         inputs, valid = self._arguments(fed)
+        for shard in self._shards:
+            shard.store.rank_texts()
         for argument in self._accumulators.arguments:
             failures += _failures(fed.evaluator.errors_of(argument), counts)
         time_us = np.require(fed.batch.time_us, np.int64, ["C", "W"])
@@ -192,7 +195,7 @@ class WindowOperator:
     def process_late(
         self, shard: int, prepared: Prepared, rows: Int64s, codes: Int64s, watermark_us: int
     ) -> Bools:
-        """Events at or before the watermark, in order of arrival; True: no window takes it any more.
+        """Events at or before the watermark, as they arrive; True: no window takes it any more.
 
         An event that no window would ever have taken, between two that slide further than they are
         long, is not late.
@@ -217,13 +220,14 @@ class WindowOperator:
         return self._made([shard.take() for shard in self._shards], key_columns)
 
     def current(self, key_columns: KeyColumns) -> WindowRows | None:
-        """The windows that are open, as they are now: `update` -1, time the watermark. Changes nothing.
+        """The windows that are open, as they are now; changes nothing.
 
-        Windows by count: their row has the time and position of their last event.
+        Their `update` is -1, their time the watermark; rows of windows by count have the time and
+        position of their last event.
         """
         return self._made([shard.look() for shard in self._shards], key_columns)
 
-    def _made(self, taken: list[list], key_columns: KeyColumns) -> WindowRows | None:
+    def _made(self, taken: list[list[FiredPart]], key_columns: KeyColumns) -> WindowRows | None:
         parts = [(number, part) for number, parts in enumerate(taken) for part in parts]
         return self._rows.rows(parts, key_columns, self._texts) if parts else None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,7 @@ class Gathered:
         if not self._gatherings:
             return []
         bounds = [0, *ends.tolist()]
-        groups = [
-            members[begin:end][::-1].tolist()
-            for begin, end in zip(bounds, bounds[1:], strict=False)
-        ]
+        groups = [members[begin:end][::-1].tolist() for begin, end in pairwise(bounds)]
         return [
             [self._result(number, group) for group in groups]
             for number in range(len(self._gatherings))
@@ -104,9 +102,7 @@ class Gathered:
             for gathering, states in zip(self._gatherings, self._states, strict=True)
         ]
 
-    def loaded(
-        self, dumped: list[Snapshot], recode: Callable[[Int64s], Int64s]
-    ) -> list[list[State]]:
+    def loaded(self, dumped: list[Snapshot], recode: Recode) -> list[list[State]]:
         pairs = zip(self._gatherings, dumped, strict=True)
         return [gathering.load(snapshot, recode) for gathering, snapshot in pairs]
 

@@ -69,11 +69,8 @@ class WindowGrid:
 
     def last_windows(self, panes: Int64s) -> Int64s:
         """The last one; less than the first where the pane lies between windows."""
-        if self.cumulates:
-            last: Int64s = panes // self.size * self.size + self.size - 1
-            return last
-        last = panes // self.slide
-        return last
+        last: Int64s = panes // self.slide
+        return panes // self.size * self.size + self.size - 1 if self.cumulates else last
 
     def ended(self, watermark_us: int) -> int:
         """The last window whose last moment is at or before the watermark."""

@@ -28,7 +28,7 @@ class PaneShard(WindowShard):
         fires_once = settings.lateness_us == 0 and settings.early_us is None
         self._alone = settings.discarding and not fires_once
         self._words = grid.words(self._alone)
-        self._fired_to = self._closed_to = -BEYOND
+        self._fired_to = self._closed_to = self._dropped_to = -BEYOND
         self._places = NO_ROWS  # for the kernel: a row per key code
         self._refired: dict[tuple[int, int], int] = {}  # (code, window) -> times that it fired
 
@@ -108,8 +108,10 @@ class PaneShard(WindowShard):
             self._collect(layout.FIRING, None)
         self.watermark_us = watermark_us
         self._fired_to, self._closed_to = ended, closed
-        if fires or closed >= counters[layout.CLOSES]:
-            self._drop()
+        if fires:
+            counters[layout.DUE] = ended + 1
+        if closed >= counters[layout.CLOSES] or (fires and self._grid.cumulates):
+            self._drop_now_and_then()
         if self._refired:
             self._refired = {k: n for k, n in self._refired.items() if k[1] > closed}
 
@@ -167,6 +169,13 @@ class PaneShard(WindowShard):
                 )
             ),
         )
+
+    def _drop_now_and_then(self) -> None:
+        """Once a quarter of the panes of a window may go: it means to look at all entries."""
+        each = 1 if self._grid.cumulates else self._grid.size // self._grid.slide
+        if self._closed_to - self._dropped_to >= each // 4:
+            self._dropped_to = self._closed_to
+            self._drop()
 
     def _drop(self) -> None:
         store = self.store

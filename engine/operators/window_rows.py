@@ -1,7 +1,7 @@
 """Fired windows + keys -> the rows of an aggregate: `select` and `having` over whole columns.
 
-fired parts ─► columns: keys, window_start, window_end, one per Aggregated node
-            ─► having ─► select ─► rows in order of (time, position)
+What may be read becomes one table: key fields, window_start, window_end, and a column for each
+Aggregated node, which expressions then read like any other field.
 """
 
 from __future__ import annotations

@@ -99,10 +99,12 @@ class EntryStore:
     # ------------------------------------------------------------------ room
 
     def lanes(self) -> layout.Lanes:
-        """The lanes, with texts ranked where some are compared."""
-        if self._accumulators.compares_texts:
-            return self._lanes._replace(rank=self._texts.rank())
         return self._lanes
+
+    def rank_texts(self) -> None:
+        """Before events with texts that are new. Not on a thread: all shards share the ranks."""
+        if self._accumulators.compares_texts:
+            self._lanes = self._lanes._replace(rank=self._texts.rank())
 
     def reach(self, codes: Int64s) -> None:
         """Be ready for these key codes."""
@@ -247,6 +249,7 @@ class EntryStore:
         for number in range(len(self.gathered)):
             found = [state for part in gathered for state in part[number]]
             self.gathered.load(number, [found[i] for i in order])
+        self.rank_texts()
 
     def _restored(
         self, snapshot: Mapping[str, Value], codes: Int64s

@@ -26,12 +26,13 @@ Flags = dict[str, "np.typing.NDArray[np.bool_]"]
 
 def main(path: str) -> None:
     """Print a line per rule."""
-    for name, (precision, recall) in evaluate(pq.read_table(path)).items():
+    for name, (precision, recall) in evaluate(path).items():
         print(f"{name:<10} precision {precision:.3f}  recall {recall:.3f}")
 
 
-def evaluate(transactions: pa.Table) -> dict[str, tuple[float, float]]:
+def evaluate(path: str) -> dict[str, tuple[float, float]]:
     """Rule -> (precision, recall), per transaction."""
+    transactions = pq.read_table(path)
     ids = transactions["TRANSACTION_ID"].to_numpy()
     fraud = transactions["TX_FRAUD"].to_numpy() == 1
     found = flagged(transactions, ids)
@@ -41,15 +42,14 @@ def evaluate(transactions: pa.Table) -> dict[str, tuple[float, float]]:
 
 def flagged(transactions: pa.Table, ids: Any) -> Flags:
     """Rule -> which of the transactions it flags."""
-    labels = pa.table(
-        {
-            "known_at": pc.add(transactions["TX_DATETIME"].cast(pa.timestamp("us")), _days(7)),
-            "TERMINAL_ID": transactions["TERMINAL_ID"],
-            "fraud": transactions["TX_FRAUD"],
-        }
-    )
+    booked: Any = transactions["TX_DATETIME"].cast(pa.timestamp("us"))
+    labels: dict[str, Any] = {
+        "known_at": pc.add(booked, _days(7)),
+        "TERMINAL_ID": transactions["TERMINAL_ID"],
+        "fraud": transactions["TX_FRAUD"],
+    }
     rules = cep.load(RULES)
-    result = rules.run({"transactions": transactions, "labels": labels})
+    result = rules.run({"transactions": transactions, "labels": pa.table(labels)})
     flags = {}
     for name in SINGLE:
         table = result.matches.by_pattern(name).to_arrow()

@@ -3,7 +3,7 @@
     events ─► not behind the watermark: held, released in order of time by the next watermark
            ─► behind it: `process_late`, at once
 
-The milliseconds of a case are taken as microseconds: windows do not care, and the largest times fit.
+The milliseconds of a case are taken as microseconds: windows do not care, and the largest fit.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ class Driver:
         starts, ends = (
             np.array(table.column(name).cast(pa.int64())) for name in ("window_start", "window_end")
         )
-        values = table.column("value").to_pylist()
+        values: list[Any] = table.column("value").to_pylist()
         keys = self._taken_keys(rows)
         return list(zip(keys, starts.tolist(), ends.tolist(), values, strict=True))
 

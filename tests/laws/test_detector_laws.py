@@ -50,7 +50,8 @@ class Seen:
         self.matches += [_row(match) for match in result.matches]
         self.timeouts += [_row(run) for run in result.timeouts]
         if len(result.late):
-            self.late += result.late.to_arrow().column("id").to_pylist()
+            ids: Any = result.late.to_arrow().column("id")
+            self.late += ids.to_pylist()
 
     def sorted(self) -> tuple[list[Row], list[Row], list[int]]:
         return sorted(self.matches), sorted(self.timeouts), self.late

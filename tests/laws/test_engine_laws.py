@@ -57,7 +57,7 @@ def rows(batches: Iterable[MatchBatch]) -> list[Row]:
 
 
 def run(
-    chosen: Sequence[Pattern], events: Events, cuts: Iterable[int] = (), **options: int
+    chosen: Sequence[Pattern], events: Events, cuts: Iterable[int] = (), **options: Any
 ) -> tuple[list[Row], list[Row]]:
     """Matches and timeouts of the events, handed over in batches that end at `cuts`."""
     runtime, output = Runtime(flow_of(chosen, (STREAM,)), **options), Output()

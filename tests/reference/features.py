@@ -115,7 +115,7 @@ def over_some(node: Aggregated, kept: list[Any]) -> Value:
     else:
         p = node.parameters[0].value if node.parameters else 0.5
         assert isinstance(p, int | float)
-        mean = quantile(sorted(kept, key=lambda v: (v != v, v)), float(p))
+        mean = quantile(sorted(kept), float(p))
     return whole(mean) if is_whole else mean
 
 
@@ -134,17 +134,22 @@ def deviation(numbers: Sequence[float]) -> float | None:
 
 
 def quantile(ordered: Sequence[Any], p: float) -> float:
+    if any(v != v for v in ordered):
+        return math.nan
     place = p * (len(ordered) - 1)
     low = math.floor(place)
     part = place - low
     a = ordered[low]
     b = ordered[low + 1] if part > 0 else a
-    return float(a) if a == b else float(a) * (1 - part) + float(b) * part
+    apart = float(b) - float(a)
+    if a == b:
+        return float(a)
+    return float(a) + apart * part if part < 0.5 else float(b) - apart * (1 - part)
 
 
 def as_json(value: Any, kind: DataType | None) -> str:
     if kind is DataType.TIMESTAMP:
         return json.dumps(cast(value, kind, DataType.TEXT))
     if isinstance(value, float) and not math.isfinite(value):
-        return '"NaN"' if math.isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
+        return "null"
     return json.dumps(value, ensure_ascii=False)

@@ -9,6 +9,7 @@ process ends itself by SIGKILL when it comes to the POINT for the Nth time.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import threading
@@ -18,10 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 import cep
 from cep.engine.checkpoint.store import CheckpointStore
+from cep.engine.io.callable_sink import CallableSink
 from cep.engine.io.file_sink import FileSink
 from cep.engine.io.replay.files import FileSource
+from cep.engine.io.sink import Sink
 from cep.job import Job
 from cep.job_status import JobStatus
 from tests.simulation.fakes import JsonStore, SumDetector
@@ -34,9 +39,10 @@ RULES = cep.compile(
     pattern silent from s by key match a -> not b within 8 seconds
       define a as value = 7, b as value < 7 select a.id as first;
     aggregate sums from s by key window tumbling 10 seconds
-      select sum(value) as total, count(*) as n;
+      select key, window_start, sum(value) as total, count(*) as n;
     """
 )
+CALLED = "called"
 TABLES = {"matches": "out", "late": "late", "sums": "sums"}  # table -> folder of its sink
 POINTS = (
     "fsync",
@@ -75,6 +81,19 @@ class Case:
     real: bool = False
 
 
+class Appended:
+    """What a function was called with, as lines of a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, table: pa.Table) -> None:
+        self._folder.mkdir(exist_ok=True)
+        text = "".join(json.dumps(row, default=str) + "\n" for row in table.to_pylist())
+        with (self._folder / "part-called.jsonl").open("ab", buffering=0) as file:
+            file.write(text.encode())
+
+
 def make_job(case: Case) -> Job:
     source = FileSource(
         case.folder / "in",
@@ -84,7 +103,11 @@ def make_job(case: Case) -> Job:
         poll_seconds=0.001,
     )
     tables = TABLES if case.real else {"matches": TABLES["matches"]}
-    sinks = [FileSink(case.folder / to, what, case.format) for what, to in tables.items()]
+    sinks: list[Sink] = [
+        FileSink(case.folder / to, what, case.format) for what, to in tables.items()
+    ]
+    if case.guarantee != "exactly-once":
+        sinks.append(CallableSink(Appended(case.folder / CALLED)))
     store = case.folder / "checkpoints"
     return Job(
         source,

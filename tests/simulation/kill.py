@@ -33,7 +33,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from tests.simulation import job_program
-from tests.simulation.job_program import POINTS, TABLES, Case
+from tests.simulation.job_program import CALLED, POINTS, TABLES, Case
 
 EVENTS = 900
 Row = tuple[Any, ...]
@@ -140,7 +140,7 @@ class Trial:
         begun = time.perf_counter()
         end_of(start(unbroken, None), None)
         self._seconds = time.perf_counter() - begun
-        self._expected = {to: output(folder / "unbroken" / to) for to in TABLES.values()}
+        self._expected = {to: output(folder / "unbroken" / to) for to in (*TABLES.values(), CALLED)}
         self._case = replace(case, folder=folder / "killed", rows=EVENTS)
 
     def run(self, kills_max: int, tally: Tally) -> str:
@@ -208,9 +208,9 @@ def compare(found: list[Row], expected: list[Row], guarantee: str, *, is_done: b
         strange, lost = set(found) - set(expected), set(expected) - set(found)
         is_right = not strange and not (lost and is_done)
         return "" if is_right else f"{len(strange)} rows that nobody expects, {len(lost)} lost"
-    # Events that got lost change what follows, but no row is there twice.
     twice = [row for row, times in Counter(found).items() if times > 1]
-    return f"{len(twice)} rows are there twice" if twice else ""
+    strange = set(found) - set(expected)
+    return f"{len(twice)} rows are there twice, {len(strange)} strange" if twice or strange else ""
 
 
 def warm_up(case: Case, chance: random.Random) -> None:

@@ -20,7 +20,7 @@ inner = FileSink.open
 FileSink.open = lambda sink, state, at_once: inner(sink, state, at_once=True)
 write_input(Path(sys.argv[1]) / "in", "jsonl", random.Random(1))
 case = Case(Path(sys.argv[1]))
-assert end_of(start(case, "store write:3"), None)
+assert end_of(start(case, "store write:1"), None)
 assert not end_of(start(case, None), None)
 rows = output(case.folder / "out")
 print(len(rows) - len(set(rows)))

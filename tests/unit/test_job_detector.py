@@ -101,6 +101,38 @@ def test_a_job_stopped_after_every_batch_ends_as_if_never_stopped(
     check_side_outputs()
 
 
+def test_streams_and_aggregates_go_through_stops_as_well(folder: Path) -> None:
+    rules = cep.compile(
+        """
+        stream logins (ts timestamp, user text) time ts;
+        stream transfers (ts timestamp, user text, amount float) time ts;
+        pattern theft from logins, transfers by user match a -> b within 1 minute
+          define a as logins, b as transfers where amount > 10 select b.amount as amount;
+        aggregate sums from transfers by user window tumbling 10 seconds
+          select user, window_start, count(*) as n;
+        """
+    )
+    seconds = range(0, 50, 3)
+    logins = [{"ts": f"2024-01-01T00:00:{s:02}", "user": "ab"[s % 2]} for s in seconds]
+    Path("logins.jsonl").write_text("".join(json.dumps(login) + "\n" for login in logins))
+    rows = [f"2024-01-01T00:00:{s:02},{'ab'[s % 3 % 2]},{s}\n" for s in range(0, 60, 2)]
+    Path("transfers.csv").write_text("ts,user,amount\n" + "".join(rows))
+    paths = {"logins": "logins.jsonl", "transfers": "transfers.csv"}
+    sources = {name: cep.FileSource(path, batch_bytes=200) for name, path in paths.items()}
+    state = ""
+    while state != "finished":
+        sinks = [cep.FileSink("out", format="jsonl"), cep.FileSink("sums", "sums")]
+        made = cep.Job(sources, rules, sinks, checkpoint="checkpoints", every="100 rows")
+        state = made.run(lambda status: status.rows > status.restored_rows).state
+    whole = rules.run(paths)
+    lines = [x for p in sorted(Path("out").glob("part-*")) for x in p.read_text().splitlines()]
+    assert {json.loads(line)["id"] for line in lines} == {match.id for match in whole.matches}
+    assert len(lines) == len(whole.matches) > 0
+    sums = [row for p in Path("sums").glob("part-*") for row in pq.read_table(p).to_pylist()]
+    assert sorted(map(str, sums)) == sorted(map(str, whole.tables["sums"].to_pylist()))
+    assert len(sums) == 12
+
+
 def test_the_command_line_runs_the_same_job(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.reference.features import Happening
 
 BOOLEAN, INTEGER, FLOAT = DataType.BOOLEAN, DataType.INTEGER, DataType.FLOAT
 TEXT, TIMESTAMP, DURATION = DataType.TEXT, DataType.TIMESTAMP, DataType.DURATION
+NULL = DataType.NULL
 
 TYPES = {
     "k": INTEGER,
@@ -81,6 +83,7 @@ class Driver:
     capacity: int = 1
     functions: Mapping[str, Any] = field(default_factory=dict)
     two_streams: bool = True
+    together: bool = False  # whether shards run on threads of their own
     base: int = 0
     types: list[pa.DataType] = field(default_factory=list)
     failures: list[tuple[str, str | None, list[int]]] = field(default_factory=list)
@@ -99,9 +102,17 @@ class Driver:
             return
         fed = Fed(self._batch(events), self.base, TextCodes())
         prepared = self.operator.prepare(fed)
-        for shard in range(self.shards):
+
+        def process(shard: int) -> None:
             rows, codes = self._keys_of(shard, events, prepared.rows)
-            self.operator.process(shard, prepared, rows, codes)
+            with np.errstate(all="ignore"):  # kernels as plain Python; threads do not inherit it
+                self.operator.process(shard, prepared, rows, codes)
+
+        if self.together:
+            with ThreadPoolExecutor(self.shards) as pool:
+                list(pool.map(process, range(self.shards)))
+        else:
+            list(map(process, range(self.shards)))
         columns, failures = self.operator.columns(fed, prepared)
         self.types = [array.type for _, array in columns]
         for name, array in columns:

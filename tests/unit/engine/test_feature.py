@@ -22,7 +22,9 @@ from tests.unit.engine.feature_tools import (
     FIELDS,
     FLOAT,
     INTEGER,
+    NULL,
     TEXT,
+    TIMESTAMP,
     Driver,
     agg,
     feature,
@@ -149,6 +151,47 @@ def test_a_value_may_set_the_event_against_its_aggregates() -> None:
     assert found == [None, 2.0, None, 3.0]
 
 
+def test_one_stream_needs_no_numbers_and_a_value_no_fields() -> None:
+    features = [
+        feature(agg("sum", "x"), name="s"),
+        feature(Literal(7, type=INTEGER), name="c"),
+    ]
+    driver = Driver(features, two_streams=False)
+    driver.feed(amounts((0, 1.0), (1, 2.0)))
+    assert driver.found == {"s": [1.0, 3.0], "c": [7, 7]}
+
+
+def test_aggregates_of_null_are_those_of_nothing() -> None:
+    null = Literal(None, type=NULL)
+    features = [
+        feature(Aggregated("sum", null, type=NULL), name="s"),
+        feature(Aggregated("count", null, type=INTEGER), name="c"),
+        feature(Aggregated("collect", null, type=TEXT), name="j"),
+    ]
+    assert values_of(features, amounts((0, 1.0), (1, 2.0))) == [[None, None], [0, 0], ["[]", "[]"]]
+
+
+class Latest:
+    """A user's function over times, or over events without an argument: the largest value."""
+
+    create = staticmethod(lambda: None)
+    add = staticmethod(lambda held, value: value if held is None else max(held, value))
+    merge = add
+    result = staticmethod(lambda held: held)
+
+
+def test_a_function_of_the_user_is_given_times_as_microseconds_and_true_for_no_argument() -> None:
+    features = [
+        feature(Aggregated("latest", FIELDS["s"], type=TIMESTAMP), Over(range_us=3), "s"),
+        feature(Aggregated("latest", None, type=BOOLEAN), Over(range_us=3), "e"),
+    ]
+    driver = Driver(features, functions={"latest": Latest()})
+    driver.feed([happening(0, s=5), happening(1, s=9)])
+    driver.restart(2)
+    driver.feed([happening(2, s=7), happening(4, s=None)])
+    assert driver.found == {"s": [5, 9, 9, 7], "e": [True] * 4}
+
+
 # -- sums that do not drift -----------------------------------------------------------------------
 
 
@@ -249,6 +292,13 @@ def test_an_aggregate_that_cannot_be_computed_is_refused(value: Aggregated, mess
         FeatureOperator([feature(value)], {"a": 0})
 
 
+def test_a_mean_of_durations_that_rounds_out_of_range_is_reported() -> None:
+    driver = Driver([feature(agg("avg", "d"))])
+    driver.feed([happening(0, d=2**63 - 1), happening(1, d=1)])
+    assert driver.found["f"] == [None, 2**62]
+    assert driver.failures == [("integer overflow", "f", [0])]
+
+
 # -- groups ---------------------------------------------------------------------------------------
 
 
@@ -312,6 +362,15 @@ def test_ever_new_keys_do_not_pile_up() -> None:
     assert many.found["f0"][-1] == 1999.0
 
 
+def test_values_in_python_of_ever_new_keys_do_not_pile_up() -> None:
+    driver = Driver([feature(agg("collect", "x"), Over(range_us=10))])
+    for n in range(0, 6000, 500):
+        driver.feed([happening(n + i, k=n + i, x=1.0) for i in range(500)])
+        driver.advance(n + 499)
+    assert driver.operator.sizes(0)["events"] <= 1024 + 500
+    assert len(driver.operator.active_keys(0)) <= 1024 + 500
+
+
 def test_without_a_runtime_that_forgets_keys_old_events_make_room_for_new_ones() -> None:
     driver = Driver([feature(agg("sum", "x"), Over(range_us=10), key=("i",))], capacity=8)
     driver.feed([happening(n, i=n % 10, x=1.0) for n in range(5000)])
@@ -368,6 +427,15 @@ def test_a_restored_shard_leaves_out_the_keys_of_others() -> None:
     other.restore(0, [(snapshot, np.array([-1, 4]))])
     assert other.active_keys(0).tolist() == [4]
     assert other.sizes(0)["events"] == 2
+
+
+def test_shards_may_run_at_the_same_time() -> None:
+    features = [feature(agg(fn, "x"), Over(range_us=40), fn) for fn in ("sum", "median", "collect")]
+    events = [happening(n, k=n % 7, x=float(n * n % 11)) for n in range(400)]
+    one, three = Driver(features), Driver(features, shards=3, together=True)
+    one.feed(events)
+    three.feed(events)
+    assert one.found == three.found
 
 
 def test_columns_have_the_types_that_they_are_bound_to() -> None:

@@ -88,6 +88,13 @@ def test_keys_may_be_floats_times_and_booleans() -> None:
     assert found(operator(rates, rows), events) == {"m.rate": [1, 2, None]}
 
 
+def test_integers_find_floats_and_a_key_that_is_null_throughout_finds_nothing() -> None:
+    of = table("x", x=FLOAT, row=INTEGER)
+    by = operator(of, pa.table({"x": [1.0, 2.5], "row": [10, 20]}))
+    assert found(by, pa.table({"x": [2, 1]})) == {"m.row": [None, 10]}
+    assert found(by, pa.table({"x": pa.nulls(2)})) == {"m.row": [None, None]}
+
+
 def test_an_empty_table_finds_nothing_whatever_the_types_of_its_columns() -> None:
     events = pa.table({"merchant": ["m1", None]})
     none: list[Any] = []
