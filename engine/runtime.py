@@ -22,6 +22,7 @@ import pyarrow as pa
 from cep.engine.aggregates import NO_FUNCTIONS, Functions
 from cep.engine.batch import EventBatch
 from cep.engine.derived import FeedMerger, only_stream
+from cep.engine.enrich import owner_of
 from cep.engine.event_store import take_rows
 from cep.engine.fingerprint import feature_fingerprint, node_fingerprint
 from cep.engine.interning import TextCodes
@@ -180,12 +181,14 @@ class Runtime:
         return found
 
     def _fingerprints(self) -> dict[str, str]:
-        prints = {node.name: node_fingerprint(self.flow, node) for node in self.flow.nodes}
+        """By name, of all that has state. Features that share a queue go on together or not at all."""
+        prints = {node.name: [node_fingerprint(self.flow, node)] for node in self.flow.nodes}
         for task in self.tasks:
-            for name, features in task.enricher.groups():
-                each = [feature_fingerprint(self.flow, feature) for feature in features]
-                prints[name] = " ".join(each)
-        return prints
+            for _, features in task.enricher.groups():
+                group = [feature_fingerprint(self.flow, feature) for feature in features]
+                for owner in dict.fromkeys(map(owner_of, features)):
+                    prints.setdefault(owner, []).extend(group)
+        return {name: " ".join(found) for name, found in prints.items()}
 
     def _forget_texts(self) -> None:
         """Let go of texts that no run holds, now and then: between two batches."""

@@ -23,7 +23,7 @@ from cep.engine.aggregates import Functions
 from cep.engine.arena import Chains
 from cep.engine.batch import EventBatch, Int64s
 from cep.engine.derived import match_rows
-from cep.engine.enrich import Added, Enricher, lookup_operators
+from cep.engine.enrich import Added, Enricher, lookup_operators, owner_of
 from cep.engine.event_store import EventStore, take_rows
 from cep.engine.expression import DataType, Expression, Field, walk
 from cep.engine.interning import TextCodes
@@ -383,10 +383,15 @@ class Task:
 
     def restore(self, saved: Mapping[str, Value], kept: Collection[str]) -> None:
         """Take over the state of the nodes and features named in `kept`; the task is new."""
+        groups = {
+            name
+            for name, features in self.enricher.groups()
+            if all(owner_of(feature) in kept for feature in features)
+        }
         self.sequence = self.next_sequence = saved["sequence"]
         self._last_us = saved["last_us"]
         restore_states(self.states, saved["nodes"], kept)
-        restore_states(self.feature_states, saved["features"], kept)
+        restore_states(self.feature_states, saved["features"], groups)
         self._store.restore(self._with_own_columns(saved))
 
     def _with_own_columns(self, saved: Mapping[str, Value]) -> Mapping[str, Value]:
