@@ -101,7 +101,9 @@ def _runs(
     found: list[Numbers] = []
     for _ in range(repeat + 1):
         for each, count in zip(spent, threads, strict=True):
-            found.append(_timed(each, lambda n=count: _found(compiled.run(table, workers=n)), clock))
+            found.append(
+                _timed(each, lambda n=count: _found(compiled.run(table, workers=n)), clock)
+            )
     assert all(each == found[0] for each in found), found
     return [statistics.median(each[1:]) for each in spent], found[0]
 

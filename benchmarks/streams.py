@@ -45,9 +45,7 @@ def ever_new_keys(rows: int, batch: int, per_second: int) -> Iterator[pa.Table]:
         yield _events(card, BEGIN_US + at * 1_000_000 // per_second, rng.integers(0, 100, len(at)))
 
 
-def one_event_per_key(
-    keys: int, *, text: bool, amount: int = 1, later_us: int = 0
-) -> pa.Table:
+def one_event_per_key(keys: int, *, text: bool, amount: int = 1, later_us: int = 0) -> pa.Table:
     """One event of each key, in no order, all within a second: card (int or text), ts, amount."""
     card = np.random.default_rng(1).permutation(keys)
     times = BEGIN_US + later_us + np.arange(keys) * 1_000_000 // keys
@@ -109,7 +107,9 @@ def count_bounded(rows: int, batch: int, per_second: int, spent: int) -> Rows:
     small: dict[int, int] = {}
     sums: dict[int, float] = {}
     for table in ever_new_keys(rows, batch, per_second):
-        for card, amount in zip(*(table[name].to_pylist() for name in ("card", "amount")), strict=True):
+        for card, amount in zip(
+            *(table[name].to_pylist() for name in ("card", "amount")), strict=True
+        ):
             total += int(amount)
             sums[card] = sums.get(card, 0) + amount
             if amount < 30:
