@@ -86,7 +86,7 @@ def count_windows(table: pa.Table, minutes: int = 1) -> Rows:
 
 
 def count_above(table: pa.Table, over_us: int, limit: int) -> int:
-    """Events before and with which less than `over_us` back the card's amounts are above `limit`."""
+    """Events before and with which the card's amounts of less than `over_us` are above `limit`."""
     card, times, amounts = _columns(table)
     order = np.argsort(card, kind="stable")
     since = times - times.min()
