@@ -60,6 +60,12 @@ TimeoutsFile = Annotated[
 ErrorsFile = Annotated[
     str | None, typer.Option(metavar="FILE", help="Write events with errors there.")
 ]
+RowsFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rows", metavar="NAME=FILE", help="Write the rows of an aggregate or join there."
+    ),
+]
 FormatOption = Annotated[
     Format | None, typer.Option("--format", "-f", help="Else the ending of --output, or a table.")
 ]
@@ -85,6 +91,7 @@ def run(
     output: OutputFile = None,
     timeouts: TimeoutsFile = None,
     errors: ErrorsFile = None,
+    rows: RowsFiles = None,
     format_: FormatOption = None,
     limit: Limit = 20,
     follow: Follow = False,
@@ -95,20 +102,22 @@ def run(
     """Run rules on data: a summary and the first matches, or all matches into a file.
 
     With --follow or --checkpoint-dir it is a job, which can be stopped (also by SIGKILL) and run
-    again to go on where it was; --output, --timeouts and --errors are then directories.
+    again to go on where it was; --output, --timeouts, --errors and --rows are then directories.
     """
-    from cep.display import Tally, progress_bar, show_matches, show_summary
+    from cep.display import Tally, progress_bar, show_matches, show_rows, show_summary
 
     compiled = read_rules(rules)
     data = data_of(inputs)
+    derived = _named_rows(rows or [], compiled)
     if follow or checkpoint_dir is not None:
         from cep.cli_job import JobOptions, run_job
 
-        tables = {"matches": output, "timeouts": timeouts, "errors": errors}
+        tables = {"matches": output, "timeouts": timeouts, "errors": errors, **derived}
         options = JobOptions(follow, checkpoint_dir, every, guarantee, tables, format_)
         run_job(compiled, data, options)
         return
-    sinks = _sinks({"matches": output, "timeouts": timeouts, "errors": errors}, format_)
+    paths = {"matches": output, "timeouts": timeouts, "errors": errors, **derived}
+    sinks = _sinks(paths, format_)
     is_on_stdout = "matches" in sinks and output is None
     tally = Tally(0 if is_on_stdout else limit)
     with ExitStack() as stack:
@@ -116,9 +125,11 @@ def run(
         for result in compiled.stream(data, progress=progress):
             tally.add(result)
             for name, sink in sinks.items():
-                sink.write(getattr(result, name).to_arrow(), stack)
+                table = result.tables[name] if name in derived else getattr(result, name).to_arrow()
+                sink.write(table, stack)
     console = Console(stderr=is_on_stdout)
     show_matches(console, tally.first)
+    show_rows(console, tally.first_rows)
     shown, total = len(tally.first), sum(tally.matches.values())
     if 0 < shown < total:
         console.print(f"... the first {shown:,} of {total:,} matches")
@@ -166,12 +177,35 @@ def _sinks(paths: Mapping[str, str | None], wanted: Format | None) -> dict[str, 
     return sinks
 
 
+def _named_rows(texts: list[str], rules: Rules) -> dict[str, str]:
+    """NAME=FILE -> a file for the rows of each aggregate or join that is named."""
+    found = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or name not in rules.row_names:
+            known = ", ".join(rules.row_names) or "none"
+            message = f"{text!r}: write NAME=FILE; the rules have the aggregates and joins: {known}"
+            raise typer.BadParameter(message, param_hint="--rows")
+        found[name] = path
+    return found
+
+
 @app.command("check")
 def check_command(rules: RulesFile) -> None:
     """Say whether rules are right, and where they are not."""
+    from cep.result import counted
+
     compiled = read_rules(rules)
-    counts = [(len(compiled.patterns), "pattern"), (len(compiled.streams), "stream")]
-    shown = ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts if n)
+    made = compiled.rule_set
+    kinds = {
+        "pattern": made.patterns,
+        "aggregate": made.aggregates,
+        "join": made.joins,
+        "feature": made.features,
+        "stream": made.streams,
+        "table": made.tables,
+    }
+    shown = ", ".join(counted(len(found), what) for what, found in kinds.items() if found)
     typer.echo(f"OK: {shown}")
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from cep.engine.checkpoint.errors import CheckpointError
 from cep.engine.checkpoint.store import CheckpointInfo, CheckpointStore
-from cep.engine.errors import DataError
+from cep.engine.errors import CepError, DataError
 from cep.engine.inlet import Inlet, declared_schema, schema_of_data
 from cep.engine.io.clock import now_seconds, now_us
 from cep.engine.io.source import did_you_mean
@@ -61,7 +61,7 @@ class Detector:
     with its table wherever it has rows.
     `clock`: what reads the wall clock, in microseconds since 1970.
 
-    Raises RuleError for rules that do not fit the streams.
+    Raises RuleError for rules that do not fit the streams, DataError for options without sense.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class Detector:
         self._options = LiveOptions(
             time, workers, limits or {}, in_arrival_order, ahead_us, held_max
         )
+        _check(self._options)
         self._tables = dict(tables or {})
         self._on = dict(on or {})
         self._clock = clock
@@ -327,9 +328,13 @@ class Detector:
     def _running_for(self, name: str, data: Any) -> Live:
         """Started by the first data, if not before: they say what undeclared columns there are."""
         if self._running is None:
-            seen = schema_of_data(data, self._known[name])
-            self._schemas.setdefault(name, seen)
-            self._start()
+            before = dict(self._schemas)
+            self._schemas.setdefault(name, schema_of_data(data, self._known[name]))
+            try:
+                self._start()
+            except CepError:
+                self._schemas = before  # better data may come
+                raise
         assert self._running is not None
         return self._running
 
@@ -368,6 +373,16 @@ def _listed(*names: Iterable[str]) -> str:
     return ", ".join(name for several in names for name in several) or "none"
 
 
+def _check(options: LiveOptions) -> None:
+    """DataError for what cannot be meant."""
+    if options.time not in ("event", "processing"):
+        raise DataError(f"time={options.time!r}: it is 'event' or 'processing'")
+    for name, least in (("workers", 1), ("held_max", 0)):
+        given = getattr(options, name)
+        if given is not None and given < least:
+            raise DataError(f"{name}={given}: it is at least {least}")
+
+
 def _schema(given: Any) -> pa.Schema:
     return given if isinstance(given, pa.Schema) else schema_of_data(given, Stream(""))
 
@@ -378,9 +393,7 @@ def _microseconds(time: When) -> int:
         zoned = time if time.tzinfo else time.replace(tzinfo=UTC)
         since = zoned - datetime(1970, 1, 1, tzinfo=UTC)
         return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    if isinstance(time, str):
-        found = parse_timestamp(time)
-        if found is None:
-            raise DataError(f"{time!r} is no time: give a datetime, ISO 8601 text or microseconds")
-        return found
-    return int(time)
+    found = parse_timestamp(time) if isinstance(time, str) else time
+    if not isinstance(found, int):
+        raise DataError(f"{time!r} is no time: give a datetime, ISO 8601 text or microseconds")
+    return found

@@ -32,6 +32,8 @@ class Tally:
     errors: Counter[Reason] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     first: list[Match] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
+    first_rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def add(self, result: Result) -> None:
         self.events += result.events
@@ -42,6 +44,11 @@ class Tally:
         self.errors.update(result.errors.counts())
         self.notes += result.notes
         self.first += result.matches[: max(0, self.limit - len(self.first))]
+        for name, size in result.tables.counts().items():
+            self.rows[name] += size
+            held = self.first_rows.setdefault(name, [])
+            if size and len(held) < self.limit:
+                held += result.tables[name].slice(0, self.limit - len(held)).to_pylist()
 
 
 @contextmanager
@@ -82,6 +89,19 @@ def _table(name: str, matches: list[Match]) -> Table:
     return table
 
 
+def show_rows(console: Console, rows: dict[str, list[dict[str, Any]]]) -> None:
+    """A table per aggregate and join."""
+    for name, found in rows.items():
+        if not found:
+            continue
+        table = Table(title=name, title_justify="left", title_style="bold")
+        for column in found[0]:
+            table.add_column(column, overflow="fold")
+        for row in found:
+            table.add_row(*(Text(_cell(value)) for value in row.values()))
+        console.print(table)
+
+
 def _cell(value: Any) -> str:
     match value:
         case None:
@@ -103,9 +123,13 @@ def show_summary(console: Console, tally: Tally) -> None:
     say = console.print
     say(Text(f"{counted(tally.events, 'event')} in {tally.seconds:.2f} s{rate}"))
     say(Text(counted(total, "match", "matches"), style="bold"))
-    width = max((len(name) for name in tally.matches), default=0)
+    width = max((len(name) for name in (*tally.matches, *tally.rows)), default=0)
     for name, size in tally.matches.items():
         say(Text(f"  {name:<{width}}  {size:,}"))
+    if tally.rows:
+        say(Text(counted(sum(tally.rows.values()), "row"), style="bold"))
+        for name, size in tally.rows.items():
+            say(Text(f"  {name:<{width}}  {size:,}"))
     if tally.timeouts:
         say(Text(counted(tally.timeouts, "timed-out run")))
     if tally.errors:

@@ -17,7 +17,7 @@ from cep.engine.pattern import Pattern, Stream, StreamField
 from cep.engine.plan import Dataflow, NodeKind
 from cep.engine.results import Output
 from cep.engine.runtime import Runtime
-from cep.engine.task_plan import TaskPlan, task_plans
+from cep.engine.task_plan import TaskPlan, nodes_as_made, task_plans
 from cep.result import Result, make_result
 from cep.result_columns import Events, Layout
 from cep.result_tables import RowTables
@@ -96,7 +96,7 @@ class Execution:
             self.flow.streams,
             self._with_added(base),
             self._full_fields(base),
-            nodes=tuple(node for node in nodes if node.kind is not NodeKind.PATTERN),
+            nodes=tuple(n for n in nodes_as_made(self.flow) if n.kind is not NodeKind.PATTERN),
             added=frozenset(added),
             derived={node.name: _events_of(task) for task in derived for node in task.nodes},
         )
@@ -128,7 +128,8 @@ class Execution:
 
     def current(self, name: str) -> pa.Table:
         """The open windows of an aggregate."""
-        nodes = {n.name: n for n in self.flow.nodes if n.kind is NodeKind.AGGREGATE}
+        made = nodes_as_made(self.flow)
+        nodes = {node.name: node for node in made if node.kind is NodeKind.AGGREGATE}
         if name not in nodes:
             known = ", ".join(nodes) or "none"
             raise DataError(f"no aggregate {name!r} with windows; there are: {known}")

@@ -20,7 +20,7 @@ from cep.engine.errors import DataError, Problem, RuleError, render_problem
 from cep.engine.expression import DataType
 from cep.engine.io.clock import now_seconds
 from cep.engine.pattern import Pattern, Stream, StreamField
-from cep.engine.plan import Dataflow, RuleSet, Table
+from cep.engine.plan import Dataflow, NodeKind, RuleSet, Table
 from cep.engine.results import Output
 
 if TYPE_CHECKING:
@@ -205,6 +205,11 @@ class Rules:
     @property
     def patterns(self) -> tuple[Pattern, ...]:
         return self._rules.patterns
+
+    @property
+    def row_names(self) -> tuple[str, ...]:
+        """The aggregates and joins, whose rows are in `Result.tables`."""
+        return tuple(n.name for n in self._unbound.nodes if n.kind is not NodeKind.PATTERN)
 
     @property
     def streams(self) -> tuple[Stream, ...]:

@@ -33,7 +33,7 @@ class Inlet:
         self._label = f"stream {stream.name!r}" if stream.name else "the data"
         if self._declared:
             schema = _only(schema, self._declared)
-        source = table_source(schema.empty_table(), "its data")
+        source = table_source(schema.empty_table(), "the data")
         self.plan: StreamPlan = plan_stream(stream, source, has_time=has_time)
         self.ignored: set[str] = set()
 

@@ -24,7 +24,8 @@ class Limit:
     `runs`: the same over all keys of an arena; there the new run is always refused, since the
     oldest over all keys cannot be told cheaply. An arena is one shard: with this bound, unlike
     with the first, results depend on the number of shards. Completed matches are not runs and are
-    never refused. Neither bound makes results depend on batches.
+    never refused. Neither bound makes results depend on batches. Raises DataError for a bound below
+    1 and for another policy.
     """
 
     runs_per_key: int | None = None

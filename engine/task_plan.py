@@ -42,15 +42,22 @@ def task_plans(flow: Dataflow) -> list[TaskPlan]:
     """The tasks, in an order in which each comes behind those whose streams it reads."""
     levels = dict(zip(map(_member, flow.features), flow.feature_levels, strict=False))
     groups: dict[frozenset[str], list[Node]] = {}
-    for node in flow.nodes:
+    nodes = nodes_as_made(flow)
+    for node in nodes:
         if node.level > 0:
             groups.setdefault(_streams_of(flow, node, levels), []).append(node)
     later = {member for member, level in levels.items() if level > 0}
-    base = [node for node in flow.nodes if node.level == 0]
+    base = [node for node in nodes if node.level == 0]
     return [
         _base_task(flow, base, later),
-        *(_derived_task(flow, names, nodes, later) for names, nodes in groups.items()),
+        *(_derived_task(flow, names, found, later) for names, found in groups.items()),
     ]
+
+
+def nodes_as_made(flow: Dataflow) -> list[Node]:
+    """The nodes, each with the stream that it makes itself, before anything is added."""
+    added = {*map(_member, flow.features), *((x.stream, x.name) for x in flow.lookups)}
+    return [replace(node, stream=_without(node.stream, added)) for node in flow.nodes]
 
 
 def _member(feature: Feature) -> Member:

@@ -31,7 +31,6 @@ from cep.engine.kernels.windows_layout import (
     ID,
     INT64_MAX,
     LAST,
-    LAST_US,
     LINKS,
     LIVE,
     LOOK,
@@ -166,11 +165,15 @@ def remove(entries: Entries, entry: int) -> None:
 
 
 @inlined
-def shrink(entries: Entries) -> None:
-    """Where nothing is left, begin from the first entry again."""
-    if entries.counters[LIVE] == 0:
-        entries.counters[USED] = 0
-        entries.counters[CURSOR] = 0
+def shrink(entries: Entries, used: int) -> None:
+    """Entries from `used` on are free; where few are in use, new ones go to the front again.
+
+    Otherwise a moment with many keys would make every later look at all entries a long one.
+    """
+    counters = entries.counters
+    counters[USED] = ZERO if counters[LIVE] == 0 else used
+    if 4 * counters[LIVE] < used:
+        counters[CURSOR] = 0
 
 
 @inlined
@@ -299,7 +302,7 @@ def touch_rows(entries: Entries, fired: Fired, places: Int64s, begin: int, end: 
     for entry in range(begin, end):
         code = entries.table[entry, CODE]
         if code >= 0 and places[code] >= 0:
-            found ^= fired.rows[places[code], OUT]
+            found ^= fired.rows[places[code], OUT_FIRST]
     entries.counters[WARM] = found
 
 
@@ -467,7 +470,7 @@ def drop(
     Steps of a cumulating window that are closed become one, as `fired.merged` tells. O(entries).
     """
     table, counters = entries.table, entries.counters
-    count = 0
+    count, top = 0, ZERO
     counters[MERGED] = 0
     counters[DUE], counters[CLOSES] = INT64_MAX, INT64_MAX
     for entry in range(counters[USED]):
@@ -489,8 +492,9 @@ def drop(
                 older = entries.links[entry, OLDER]
         if last_window(grid, id_) > fired_to:
             counters[DUE] = min(counters[DUE], max(first_window(grid, id_), fired_to + 1))
+        top = entry + 1
         counters[CLOSES] = min(counters[CLOSES], last_window(grid, id_))
-    shrink(entries)
+    shrink(entries, top)
     return count
 
 
@@ -511,82 +515,3 @@ def take_in(lanes: Lanes, entries: Entries, fired: Fired, entry: int, other: int
         fired.merged[counters[MERGED], 1] = other
         counters[MERGED] += 1
     remove(entries, other)
-
-
-# ---------------------------------------------------------------- windows by count
-
-
-@kernel
-def number(codes: Int64s, seen: Int64s, ordinals: Int64s) -> None:
-    """How many events of its key came before each event; `seen`, by key code, goes on."""
-    for event in range(codes.shape[0]):
-        ordinals[event] = seen[codes[event]]
-        seen[codes[event]] += 1
-
-
-@kernel
-def note_last(entries: Entries, arrivals: Arrivals) -> None:
-    """Each entry's last event, by arrival."""
-    for event in range(arrivals.rows.shape[0]):
-        entry = arrivals.entry[event]
-        source = arrivals.rows[event]
-        entries.links[entry, LAST_US] = arrivals.time_us[source]
-        entries.links[entry, LAST] = arrivals.base[0] + source
-
-
-@kernel
-def fire_full(
-    grid: Int64s,
-    lanes: Lanes,
-    entries: Entries,
-    arrivals: Arrivals,
-    fired: Fired,
-    begin: int,
-    pane_events: int,
-    freed: Int64s,
-) -> int:
-    """Put out the windows that events begin.. have filled; the first event not done.
-
-    `freed`: entries that no window needs any more, their number in counters[CLOSES].
-    """
-    table, counters = entries.table, entries.counters
-    size: int = arrivals.rows.shape[0]
-    for event in range(begin, size):
-        entry = arrivals.entry[event]
-        if table[entry, CODE] < 0 or table[entry, EVENTS] < pane_events:
-            continue
-        full = table[entry, ID]
-        window = (full + 1 - grid[SHIFT] - grid[SIZE]) // grid[SLIDE]
-        ends = window >= 0 and end_pane(grid, window) == full + 1
-        if ends and entries.links[entry, FIRINGS] == 0:
-            if not emit(grid, lanes, entries, fired, entry, window, 0):
-                return event
-            entries.links[entry, FIRINGS] = 1
-        while entry >= 0:
-            older = entries.links[entry, OLDER]
-            if end_pane(grid, last_window(grid, table[entry, ID])) <= full + 1:
-                remove(entries, entry)
-                freed[counters[CLOSES]] = entry
-                counters[CLOSES] += 1
-            entry = older
-    shrink(entries)
-    return size
-
-
-@kernel
-def fire_filling(grid: Int64s, lanes: Lanes, entries: Entries, fired: Fired, begin: int) -> int:
-    """Put out, as they are, the windows that have begun and are not full; first entry not done."""
-    used: int = entries.counters[USED]
-    for entry in range(begin, used):
-        code = entries.table[entry, CODE]
-        if code < 0 or entries.links[entry, NEWER] >= 0:
-            continue
-        id_ = entries.table[entry, ID]
-        row, members = entries.counters[ROWS], entries.counters[MEMBERS]
-        for window in range(first_window(grid, id_), last_window(grid, id_) + 1):
-            if entries.links[entry, FIRINGS] and end_pane(grid, window) == id_ + 1:
-                continue
-            if not emit(grid, lanes, entries, fired, entry, window, LOOK):
-                entries.counters[ROWS], entries.counters[MEMBERS] = row, members
-                return entry
-    return used

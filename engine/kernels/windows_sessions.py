@@ -7,6 +7,7 @@ belongs to neither.
 from __future__ import annotations
 
 from cep.engine.kernels.jit import inlined, kernel
+from cep.engine.kernels.layout import ZERO
 from cep.engine.kernels.windows import (
     BLOCK,
     clear,
@@ -195,7 +196,7 @@ def fire(
 def drop(entries: Entries, watermark_us: int, lateness_us: int, freed: Int64s) -> int:
     """Let go of the sessions that no event can change any more; how many, and which. O(entries)."""
     table, counters = entries.table, entries.counters
-    count = 0
+    count, top = 0, ZERO
     counters[MERGED] = 0
     counters[DUE], counters[CLOSES] = INT64_MAX, INT64_MAX
     for entry in range(counters[USED]):
@@ -207,8 +208,9 @@ def drop(entries: Entries, watermark_us: int, lateness_us: int, freed: Int64s) -
             freed[count] = entry
             count += 1
             continue
+        top = entry + 1
         counters[CLOSES] = min(counters[CLOSES], until_us)
         if entries.links[entry, PENDING]:
             counters[DUE] = min(counters[DUE], entries.links[entry, END])
-    shrink(entries)
+    shrink(entries, top)
     return count

@@ -6,7 +6,7 @@ import numpy as np
 
 from cep.engine.batch import Bools, Int64s
 from cep.engine.columns_arithmetic import INT64_MAX
-from cep.engine.kernels import windows as kernels
+from cep.engine.kernels import windows, windows_counts
 from cep.engine.kernels import windows_layout as layout
 from cep.engine.kernels.layout import word
 from cep.engine.operators.window_grid import CountGrid
@@ -38,16 +38,16 @@ class CountShard(WindowShard):
         arrivals = inputs.arrivals(rows, codes, self._panes(np.array(codes, np.int64)))
         store.drive(
             len(rows),
-            lambda done: kernels.add(self._words, lanes, store.entries, arrivals, word(done)),
+            lambda done: windows.add(self._words, lanes, store.entries, arrivals, word(done)),
         )
         store.gather(inputs, arrivals)
-        kernels.note_last(store.entries, arrivals)
+        windows_counts.note_last(store.entries, arrivals)
         freed = store.new_freed()
         store.counters[layout.CLOSES] = 0
         pane_events = word(self._grid.pane_events)
         store.drive(
             len(rows),
-            lambda done: kernels.fire_full(
+            lambda done: windows_counts.fire_full(
                 self._words,
                 lanes,
                 store.entries,
@@ -68,7 +68,7 @@ class CountShard(WindowShard):
         if len(self._seen) < size:
             self._seen = np.append(self._seen, np.zeros(size - len(self._seen), np.int64))
         ordinals = np.empty(len(codes), np.int64)
-        kernels.number(codes, self._seen, ordinals)
+        windows_counts.number(codes, self._seen, ordinals)
         return ordinals // self._grid.pane_events
 
     def advance_to(self, watermark_us: int) -> None:
@@ -88,7 +88,7 @@ class CountShard(WindowShard):
         store, lanes = self.store, self.store.lanes()
         store.drive(
             int(store.counters[layout.USED]),
-            lambda done: kernels.fire_filling(
+            lambda done: windows_counts.fire_filling(
                 self._words, lanes, store.entries, store.fired, word(done)
             ),
         )

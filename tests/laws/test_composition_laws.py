@@ -114,8 +114,15 @@ def compiled(statements: str, lateness_ms: int = LATENESS_MS) -> cep.Rules:
 
 @st.composite
 def arrivals(draw: st.DrawFn, *, most: int = 24) -> list[Arrival]:
-    """Events of all streams in the order of their times; many at one time, keys that are NULL."""
-    found: list[Arrival] = []
+    """Events of all streams in the order of their times; many at one time, keys that are NULL.
+
+    Each stream has spoken at first: none holds the others back to the end.
+    """
+    found: list[Arrival] = [
+        ("a", {"id": -2, "ts": 0, "k": 1, "x": 1}),
+        ("b", {"id": -1, "ts": 0, "k": 1, "x": 1}),
+        ("levels", {"k": 1, "ts": 0, "level": 1}),
+    ]
     ts = 0
     for number in range(draw(st.integers(1, most))):
         ts += draw(st.sampled_from((0, 0, 1, 1, 2, 5)))
@@ -263,8 +270,6 @@ def test_a_detector_finds_what_a_run_over_sorted_data_finds(
     for stream, event in events:
         if stream in data:
             data[stream].append(event)
-    if not all(data.values()):
-        return  # a run over no data at all knows no columns
     seen = Seen()
     seen.add(rules.run(data | needed(rules)))
     assert seen.sorted() == run(rules, events)

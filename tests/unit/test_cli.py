@@ -139,6 +139,28 @@ def test_stdin_is_json_lines(cep: Cep, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.stdout.splitlines()[-1] == "  rise  1"
 
 
+AGGREGATE = """
+stream trades time ts;
+aggregate per_symbol from trades by symbol
+  window tumbling 1 minute
+  select symbol, count(*) as trades, max(price) as high;
+"""
+
+
+def test_rows_of_aggregates_are_shown_and_written_to_files(cep: Cep, folder: Path) -> None:
+    (folder / "rates.cep").write_text(AGGREGATE)
+    rows = ("--rows", "per_symbol=rates.csv")
+    done = cep("run", "rates.cep", "--input", "trades.csv", *rows, "--limit", "1")
+    assert done.returncode == 0
+    lines = [line.rstrip() for line in done.stdout.splitlines() if "per_symbol" in line]
+    assert lines == ["per_symbol", "  per_symbol  2", "per_symbol written to rates.csv"]
+    table = pcsv.read_csv(folder / "rates.csv")
+    assert table.select(["symbol", "trades", "high"]).to_pylist() == [
+        {"symbol": "x", "trades": 4, "high": 3.0},
+        {"symbol": "y", "trades": 2, "high": 5.0},
+    ]
+
+
 def test_streams_are_named_before_their_files(cep: Cep) -> None:
     done = cep("run", "rise.cep", "-i", "trades=trades.csv")
     assert "2 matches" in done.stdout
@@ -191,6 +213,7 @@ def test_what_is_wrong_is_one_line_on_stderr_and_exit_code_1(
             "for the terminal only",
         ),
         (["run", "rise.cep", "-i", "trades.csv", "-f", "xml"], "'xml'"),
+        (["run", "rise.cep", "-i", "trades.csv", "--rows", "rise=o.csv"], "and joins: none"),
         (["fly"], "No such command"),
     ],
 )

@@ -14,6 +14,7 @@ from cep.engine.batch import EventBatch
 from cep.engine.errors import RuleError
 from cep.engine.expression import Aggregated, Binary, DataType, Expression, Field, Literal
 from cep.engine.interning import TextCodes
+from cep.engine.kernels import windows_layout as layout
 from cep.engine.operators.fed import Fed
 from cep.engine.operators.window import WindowOperator
 from cep.engine.operators.window_grid import grid_of
@@ -154,6 +155,20 @@ def test_windows_at_the_ends_of_time_are_cut_off_there() -> None:
     low, high = (row[3:5] for row in fed.rows)
     assert low == (BEGIN, -(2**63) // 1000 * 1000 + 1000)
     assert high == (END_OF_TIME // 1000 * 1000, END_OF_TIME)
+
+
+def test_a_moment_with_many_keys_leaves_no_long_table_behind() -> None:
+    fed = feeder(TUMBLING, EVENTS)
+    fed.feed([replace(event(n, 1), key=n) for n in range(50)])
+    fed.feed([event(50, 11)])
+    fed.advance_to(10)
+    fed.feed([event(51, 21)])
+    fed.advance_to(20)
+    fed.feed([event(52, 31)])
+    fed.advance_to(30)
+    store = fed.operator._shards[0].store
+    assert store.counters[layout.USED] <= 3
+    assert len(fed.rows) == 52
 
 
 # ---- what rows say
