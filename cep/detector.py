@@ -266,7 +266,7 @@ class Detector:
     ) -> Detector:
         """A detector that goes on where a snapshot was taken.
 
-        `rules` may have changed: what is as it was keeps its state, a changed pattern or aggregate
+        `rules` may have changed: what is as it was keeps its state, a changed statement
         starts afresh, which is a RuleWarning; `restored` says what became of each. `options` are
         those of the constructor and may differ, in the number of workers too.
         """

@@ -67,7 +67,7 @@ class Running:
         with np.errstate(all="ignore"):  # kernels as plain Python
             added = self.enricher.add(
                 EventBatch(table_of(events), times, streams),
-                lambda work: [work(shard) for shard in range(self.shards)],
+                lambda work: list(map(work, range(self.shards))),
             )
         for f in self.features:
             column: Any = added.batch.table.column(f.name)
@@ -226,7 +226,7 @@ POOL: list[Expression] = [*VALUES, *IN_PYTHON, *IN_PYTHON[:1]]
 
 @settings(max_examples=200)
 @given(changes(), STEPS, st.lists(st.integers(0, 30), min_size=2, max_size=2), st.data())
-def test_a_kept_feature_never_stopped_and_a_new_one_has_seen_nothing_before(
+def test_a_kept_feature_has_never_stopped_and_a_new_one_has_seen_nothing_before(
     rules: list[list[Feature]],
     steps: list[tuple[int, str, dict[str, Any]]],
     stops: list[int],
