@@ -345,3 +345,34 @@ pattern p from a, b by k match u -> v
 def test_nan_is_no_reason_to_begin() -> None:
     before = Running(named("sum", "median")).feed([happening(1, x=math.nan)])
     assert math.isnan(last(before.then(named("median")).feed(AFTER))["median"])
+
+
+DERIVED = """
+stream payments (ts timestamp, card int, amount float) time ts;
+pattern big from payments by card match a define a as amount > 10 select a.amount as amount;
+feature bigs on {stream} as {value} over all by card;
+pattern sums from {stream} by card match a define a as bigs > 0 select a.bigs as bigs;
+"""
+
+
+def test_a_new_task_takes_over_what_another_has_of_a_feature() -> None:
+    rules = DERIVED.format(stream="big", value="sum(amount)")
+    both = """pattern both from big, payments by card match a -> b
+  define a as big where bigs > 0, b as payments select a.bigs as bigs;"""
+    detector = cep.Detector(rules)
+    detector.process(payment(0, 60.0))
+    detector = cep.Detector.from_snapshot(detector.snapshot(), rules + both)
+    assert str(detector.restored) == "kept: big, sums, bigs; new: both"
+    assert found(detector) == [("big", {"amount": 61.0}), ("sums", {"bigs": 121.0})]
+    assert ("both", {"bigs": 121.0}) in found(detector, 2)
+
+
+def test_what_moves_to_where_it_has_no_state_begins_and_says_so() -> None:
+    """`sums` is worked on behind `big`, once what it reads is computed from that."""
+    detector = cep.Detector(DERIVED.format(stream="payments", value="sum(amount)"))
+    detector.process(payment(0, 60.0))
+    rules = DERIVED.format(stream="payments", value="sum(amount) from big")
+    with pytest.warns(cep.RuleWarning) as caught:
+        detector = cep.Detector.from_snapshot(detector.snapshot(), rules)
+    assert [str(w.message).split()[0] for w in caught] == ["sums", "bigs"]
+    assert str(detector.restored) == "kept: big; fresh: sums, bigs"
