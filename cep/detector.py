@@ -61,7 +61,7 @@ class Detector:
     with its table wherever it has rows.
     `clock`: what reads the wall clock, in microseconds since 1970.
 
-    Raises RuleError for rules that do not fit the streams, DataError for options that make no sense.
+    Raises RuleError for rules that do not fit the streams, DataError for options without sense.
     """
 
     def __init__(

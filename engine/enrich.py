@@ -143,11 +143,6 @@ def group_name(operator: FeatureOperator) -> str:
     return ", ".join(feature.name for feature in operator.group.features)
 
 
-def owner_of(feature: Feature) -> str:
-    """The statement that a feature belongs to: itself, or the aggregate that is made of it."""
-    return feature.name.split("#")[0]
-
-
 def _append(added: Added, columns: Iterable[tuple[str, Any]]) -> None:
     table = added.batch.table
     for name, values in columns:

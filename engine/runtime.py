@@ -22,7 +22,6 @@ import pyarrow as pa
 from cep.engine.aggregates import NO_FUNCTIONS, Functions
 from cep.engine.batch import EventBatch
 from cep.engine.derived import FeedMerger, only_stream
-from cep.engine.enrich import owner_of
 from cep.engine.event_store import take_rows
 from cep.engine.fingerprint import feature_fingerprint, node_fingerprint
 from cep.engine.interning import TextCodes
@@ -33,7 +32,7 @@ from cep.engine.restoring import Restored
 from cep.engine.results import Output
 from cep.engine.snapshot import Snapshot, Value
 from cep.engine.task import Prepared, Task, Wiring
-from cep.engine.task_plan import TaskPlan, task_plans
+from cep.engine.task_plan import TaskPlan, hidden_fields, owner_of, task_plans
 from cep.engine.time.arrivals import LateBatch as LateArrivals
 
 TEXTS_KEPT_MIN = 1 << 16  # fewer texts than this are not worth cleaning
@@ -70,6 +69,7 @@ class Runtime:
         wiring = Wiring(
             texts=self._texts,
             read=read,
+            hidden=hidden_fields(flow),
             shards=workers,
             capacity=capacity,
             limits=limits or {},
@@ -181,7 +181,7 @@ class Runtime:
         return found
 
     def _fingerprints(self) -> dict[str, str]:
-        """By name, of all that has state. Features that share a queue go on together or not at all."""
+        """By name, of all that has state. Features of one queue go on together or not at all."""
         prints = {node.name: [node_fingerprint(self.flow, node)] for node in self.flow.nodes}
         for task in self.tasks:
             for _, features in task.enricher.groups():
