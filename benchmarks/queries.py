@@ -69,3 +69,55 @@ def _variant(number: int) -> str:
   define a as true, b as amount > {10 + step / 50:.2f} * a.amount and country <> a.country""",
     )[shape]
     return f"pattern p{number} from transactions by card\n  {body};\n"
+
+
+# ------------------------------------------------------------------ windows, features and state
+
+EVENTS = "stream tx (card int, ts timestamp, amount float) time ts;\n"
+MINUTES = {"tumbling 1 minute": 1, "sliding 10 minutes every 1 minute": 10}
+
+
+def late_rules(name: str, seconds: int) -> str:
+    """A query over a stream whose events come up to so much late."""
+    return rules(name).replace("time ts;", f"time ts lateness {seconds} seconds;", 1)
+
+
+def window_rules(window: str) -> str:
+    """The rows of one aggregate, `total`."""
+    return f"""{EVENTS}
+aggregate total from tx by card
+  window {window}
+  select card, window_start, sum(amount) as total;
+"""
+
+
+def feature_rules(limit: int) -> str:
+    """A match for each event that takes its card's hour above the limit."""
+    return f"""{EVENTS}
+feature spent on tx as sum(amount) over 1 hour by card;
+pattern p from tx by card match much define much as spent > {limit};
+"""
+
+
+BOUNDED_SPENT = 150
+
+BOUNDED = f"""{EVENTS}
+feature spent on tx as sum(amount) over 1 minute by card;
+aggregate total from tx by card window tumbling 1 minute select card, sum(amount) as total;
+pattern p from tx by card
+  match small{{2}} -> big
+  within 1 minute
+  define small as amount < 30, big as amount > 70 and spent > {BOUNDED_SPENT};
+"""
+
+OPEN_RUNS = f"""{EVENTS}
+pattern p from tx by card match small -> big within 1 hour
+  define small as amount < 5, big as amount > 95;
+"""
+
+KEYED = {
+    "a pattern, a run for each key": OPEN_RUNS,
+    "the same, keys are texts": OPEN_RUNS.replace("card int", "card text"),
+    "a feature over 1 hour": feature_rules(99),
+    "a window of 1 hour": window_rules("tumbling 1 hour"),
+}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cep.engine.io.sink import Sink
+from cep.engine.plan import Dataflow, Node, NodeKind
+from cep.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Drawing:
 
 
 def explain_job(
-    source: Any, rules: Any, sinks: Sequence[Sink], workers: int, guarantee: str
+    source: Any, rules: Rules, sinks: Sequence[Sink], workers: int, guarantee: str
 ) -> str:
     """The dataflow of a job, and what it guarantees."""
     drawing = draw(source, rules, sinks)
@@ -59,57 +61,84 @@ def explain_job(
     return f"{drawing}\nguarantee: {guarantee}; detector: {threads}"
 
 
-def draw(source: Any, rules: Any, sinks: Sequence[Sink]) -> Drawing:
-    """What the rules say about it: tables go to every thread, keyed operators get their keys."""
-    plan = rules.rule_set
-    sources = dict(getattr(source, "sources", {getattr(source, "stream", None): source}))
-    streams = {name: f"source {name}" if name else "source" for name in sources}
-    nodes = {node: str(sources[name]) for name, node in streams.items()}
-    made = _made(plan)
-    exchanges: list[Exchange] = []
-    for node, reads, key in made.values():
-        nodes[node] = ""
-        for read in reads or tuple(streams):
-            origin = (
-                made[read][0] if read in made else streams.get(read, next(iter(streams.values())))
-            )
-            exchanges.append(Exchange(origin, _how(key), node))
-    for table in plan.tables:
-        nodes[f"table {table.name}"] = f"by {', '.join(table.key)}"
-        readers = [node for node, _, _ in made.values()]
-        exchanges += [Exchange(f"table {table.name}", "broadcast", node) for node in readers]
-    for sink in sinks:
+def draw(source: Any, rules: Rules, sinks: Sequence[Sink]) -> Drawing:
+    """What the rules say: tables go to every thread, keyed operators get their keys."""
+    return _Drawer(source, rules.unbound()).draw(sinks)
+
+
+class _Drawer:
+    """Draws a dataflow. `origin`: the node from which the rows of each stream come."""
+
+    def __init__(self, source: Any, flow: Dataflow) -> None:
+        self.flow = flow
+        sources = dict(getattr(source, "sources", {getattr(source, "stream", None): source}))
+        names = {name: f"source {name}" if name else "source" for name in sources}
+        self.nodes = {node: str(sources[name]) for name, node in names.items()}
+        only = next(iter(names.values()))
+        self.origin = {stream.name: names.get(stream.name, only) for stream in flow.streams}
+        self.exchanges: list[Exchange] = []
+
+    def draw(self, sinks: Sequence[Sink]) -> Drawing:
+        for stream in self.flow.streams:
+            self._add_fields(stream.name)
+        for node in self.flow.nodes:
+            self._add(node)
+            self._add_fields(node.name)
+        for sink in sinks:
+            self._add_sink(sink)
+        return Drawing(self.nodes, list(dict.fromkeys(self.exchanges)))
+
+    def _link(self, source: str, how: str, target: str) -> None:
+        self.exchanges.append(Exchange(source, how, target))
+
+    def _add_fields(self, stream: str) -> None:
+        """What lookups and features add to the rows of a stream, as a node behind it."""
+        lookups = [lookup for lookup in self.flow.lookups if lookup.stream == stream]
+        features = [f for f in self.flow.features if f.stream == stream and "#" not in f.name]
+        if not lookups and not features:
+            return
+        name = f"fields of {stream}" if stream else "fields"
+        names = [*(lookup.name for lookup in lookups), *(feature.name for feature in features)]
+        self.nodes[name] = ", ".join(names)
+        for how in dict.fromkeys(_how(f.key) for f in features) or ("forward",):
+            self._link(self.origin[stream], how, name)
+        for feature in features:
+            if feature.source is not None and feature.source != stream:
+                self._link(self.origin[feature.source], _how(feature.key), name)
+        for lookup in lookups:
+            table = f"table {lookup.table}"
+            self.nodes[table] = f"by {', '.join(lookup.key)}"
+            self._link(table, "broadcast", name)
+        self.origin[stream] = name
+
+    def _add(self, node: Node) -> None:
+        kind = "aggregate" if node.kind is NodeKind.RUNNING else node.kind.value
+        name = f"{kind} {node.name}"
+        self.nodes[name] = ""
+        for read in node.reads:
+            self._link(self.origin[read], _how(node.key), name)
+        self.origin[node.name] = name
+
+    def _add_sink(self, sink: Sink) -> None:
         name = f"sink {sink.what}"
-        while name in nodes:
+        while name in self.nodes:
             name += "'"
-        nodes[name] = f"{sink}, {'commits with' if sink.commits else 'called before'} checkpoints"
-        exchanges += [Exchange(node, "forward", name) for node in _makers(sink.what, made, streams)]
-    return Drawing(nodes, list(dict.fromkeys(exchanges)))
+        commits = "commits with" if sink.commits else "called before"
+        self.nodes[name] = f"{sink}, {commits} checkpoints"
+        for maker in self._makers(sink.what):
+            self._link(maker, "forward", name)
 
-
-Made = Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]]
-
-
-def _made(plan: Any) -> Made:
-    """Name -> (node, streams that it reads, key) of everything that makes rows."""
-    found: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {}
-    for aggregate in plan.aggregates:
-        found[aggregate.name] = (f"aggregate {aggregate.name}", (aggregate.stream,), aggregate.key)
-    for join in plan.joins:
-        found[join.name] = (f"join {join.name}", (join.left, join.right), join.key)
-    for pattern in plan.patterns:
-        found[pattern.name] = (f"pattern {pattern.name}", pattern.streams, pattern.key)
-    return found
+    def _makers(self, what: str) -> list[str]:
+        """The nodes whose rows a table of the results holds."""
+        if what in ("matches", "timeouts"):
+            found = [node.name for node in self.flow.nodes if node.kind is NodeKind.PATTERN]
+            return [f"pattern {name}" for name in found]
+        made = {node.name: node for node in self.flow.nodes}
+        if what in made:
+            kind = made[what].kind
+            return [f"{'aggregate' if kind is NodeKind.RUNNING else kind.value} {what}"]
+        return [node for node in self.nodes if node.startswith("source")]
 
 
 def _how(key: Sequence[str]) -> str:
     return f"by key ({', '.join(key)})" if key else "forward"
-
-
-def _makers(what: str, made: Made, streams: Mapping[Any, str]) -> list[str]:
-    """The nodes whose rows a table of the results holds."""
-    if what in ("matches", "timeouts"):
-        return [node for node, _, _ in made.values() if node.startswith("pattern ")]
-    if what in made:
-        return [made[what][0]]
-    return list(streams.values())

@@ -169,7 +169,9 @@ class MatchTable:
         return counts
 
     def select_errors(self) -> list[ErrorBatch]:
-        """What could not be computed of the select lists."""
+        """What could not be computed of the select lists; without one no column is built."""
+        if not self._batches or not any(self._layout.value_columns.values()):
+            return []
         return [error for part in self._parts for error in part.select_errors]
 
     @property

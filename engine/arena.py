@@ -17,6 +17,9 @@ from cep.engine.limits import Limit, limited
 from cep.engine.snapshot import Parts, Snapshot
 from cep.engine.tables import Tables
 
+NO_STATE = np.full(layout.KEY_FIELDS, -1, np.int64)  # the row of a key
+NO_STATE[[layout.KEY_RUNS, layout.KEY_WAITINGS]] = 0
+NO_STATE[layout.KEY_TIMER] = layout.NEVER
 FAULTS_MAX = 4096  # faults told apart per call; more of one call are counted with the last event
 
 
@@ -197,7 +200,7 @@ class RunArena:
         held, before = self.keys[kept], self._slots.count
         self._slots.keep(kept)
         self.keys[: len(kept)] = held
-        _empty(self.keys[len(kept) : before])
+        self.keys[len(kept) : before] = NO_STATE
         if self.arena.counters[layout.TIMERS] > 0:
             self._schedule_all()
 
@@ -227,8 +230,8 @@ class RunArena:
     def bytes_held(self) -> int:
         """The size of all buffers, used or spare."""
         fields = self.arena._asdict()
-        tables = [table for name, table in fields.items() if not name.endswith("_f")]  # the same
-        return int(sum(table.nbytes for table in tables)) + self.keys.nbytes
+        sizes = [table.nbytes for name, table in fields.items() if not name.endswith("_f")]
+        return int(sum(sizes)) + self.keys.nbytes  # those in _f are the same memory
 
     @property
     def dropped(self) -> int:
@@ -417,16 +420,7 @@ class RunArena:
 
 
 def _empty_keys(count: int) -> Int64s:
-    keys = np.empty((count, layout.KEY_FIELDS), np.int64)
-    _empty(keys)
-    return keys
-
-
-def _empty(keys: Int64s) -> None:
-    """Say of these keys that they have no state."""
-    keys[:] = -1
-    keys[:, [layout.KEY_RUNS, layout.KEY_WAITINGS]] = 0
-    keys[:, layout.KEY_TIMER] = layout.NEVER
+    return np.tile(NO_STATE, (count, 1))
 
 
 def _empty_arena(tables: Tables, capacity: int) -> layout.Arena:

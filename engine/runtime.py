@@ -181,7 +181,7 @@ class Runtime:
         return found
 
     def _fingerprints(self) -> dict[str, str]:
-        """By name, of all that has state. Features of one queue go on together or not at all."""
+        """By name, of all that has state. Features that share a queue go on together."""
         prints = {node.name: [node_fingerprint(self.flow, node)] for node in self.flow.nodes}
         for task in self.tasks:
             for _, features in task.enricher.groups():

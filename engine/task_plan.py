@@ -55,7 +55,7 @@ def task_plans(flow: Dataflow) -> list[TaskPlan]:
 
 
 def nodes_as_made(flow: Dataflow) -> list[Node]:
-    """The nodes, each with the stream that it makes itself: nothing is added for readers yet."""
+    """The nodes, each with the stream that it makes itself, before anything is added."""
     added = {*map(_member, flow.features), *((x.stream, x.name) for x in flow.lookups)}
     return [replace(node, stream=_without(node.stream, added)) for node in flow.nodes]
 

@@ -112,8 +112,8 @@ class TextCodes:
         if not self._seen.is_same(texts):
             self._codes_seen = np.full(len(texts), -1, np.int64)
         codes = self._codes_seen[places]
-        missing = places[codes < 0]
-        if len(missing):
+        if codes.min(initial=0) < 0:
+            missing = places[codes < 0]
             asked = _distinct(missing, len(texts))
             self._codes_seen[asked] = self._codes_of(texts.take(pa.array(asked)))
             codes = self._codes_seen[places]

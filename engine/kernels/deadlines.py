@@ -163,7 +163,8 @@ def expire(
             continue
         if not has_room(arena, keys, key, ZERO):
             return key
-        expire_key(automaton, arena, keys, key, now_us)
+        if first_deadline(automaton, arena, keys, key) <= now_us:
+            expire_key(automaton, arena, keys, key, now_us)
         if closing_us >= 0:
             release(automaton, arena, keys, key, closing_us, CLOSING, NO_EVENT)
     return size
