@@ -17,7 +17,7 @@ from cep.engine.pattern import Pattern, Stream, StreamField
 from cep.engine.plan import Dataflow, NodeKind
 from cep.engine.results import Output
 from cep.engine.runtime import Runtime
-from cep.engine.task_plan import TaskPlan, nodes_as_made, task_plans
+from cep.engine.task_plan import TaskPlan, hidden_fields, nodes_as_made, task_plans
 from cep.result import Result, make_result
 from cep.result_columns import Events, Layout
 from cep.result_tables import RowTables
@@ -98,25 +98,31 @@ class Execution:
             self._full_fields(base),
             nodes=tuple(n for n in nodes_as_made(self.flow) if n.kind is not NodeKind.PATTERN),
             added=frozenset(added),
-            derived={node.name: _events_of(task) for task in derived for node in task.nodes},
+            derived={
+                node.name: _events_of(task, self._hidden) for task in derived for node in task.nodes
+            },
         )
 
     @cached_property
     def _tasks(self) -> list[TaskPlan]:
         return task_plans(self.flow)
 
+    @cached_property
+    def _hidden(self) -> frozenset[str]:
+        return hidden_fields(self.flow)
+
     def _with_added(self, base: TaskPlan) -> pa.Schema:
         """The columns of base events once lookups and features have added theirs."""
         schema = self.schema
         for stream in base.streams:
             for field in stream.fields:
-                if field.name not in schema.names:
+                if field.name not in schema.names and field.name not in self._hidden:
                     schema = schema.append(pa.field(field.name, ARROW_TYPES[field.type]))
         return schema
 
     def _full_fields(self, base: TaskPlan) -> tuple[frozenset[str], ...]:
         return tuple(
-            own | {field.name for field in stream.fields}
+            (own | {field.name for field in stream.fields}) - self._hidden
             for own, stream in zip(self.own_fields, base.streams, strict=True)
         )
 
@@ -140,10 +146,11 @@ class Execution:
         self.runtime.close()
 
 
-def _events_of(task: TaskPlan) -> Events:
+def _events_of(task: TaskPlan, hidden: frozenset[str]) -> Events:
     """What the events of a task look like that reads what others make."""
-    types = {f.name: ARROW_TYPES[f.type] for stream in task.streams for f in stream.fields}
-    own = tuple(frozenset(f.name for f in stream.fields) for stream in task.streams)
+    fields = [f for stream in task.streams for f in stream.fields if f.name not in hidden]
+    types = {f.name: ARROW_TYPES[f.type] for f in fields}
+    own = tuple(frozenset(f.name for f in stream.fields) - hidden for stream in task.streams)
     return Events(pa.schema(list(types.items())), own)
 
 

@@ -33,7 +33,7 @@ from cep.engine.restoring_rules import RuleChanges
 from cep.engine.results import Output
 from cep.engine.snapshot import Snapshot, Value
 from cep.engine.task import Prepared, Task, Wiring
-from cep.engine.task_plan import TaskPlan, task_plans
+from cep.engine.task_plan import TaskPlan, hidden_fields, task_plans
 from cep.engine.time.arrivals import LateBatch as LateArrivals
 
 TEXTS_KEPT_MIN = 1 << 16  # fewer texts than this are not worth cleaning
@@ -70,6 +70,7 @@ class Runtime:
         wiring = Wiring(
             texts=self._texts,
             read=read,
+            hidden=hidden_fields(flow),
             shards=workers,
             capacity=capacity,
             limits=limits or {},

@@ -48,12 +48,14 @@ EVENTS_KEPT_MIN = 1024
 class Wiring:
     """What all tasks of a runtime have in common.
 
-    `read`: the names of the streams that some node reads: their rows must be made. `pool`: where
+    `read`: the names of the streams that some node reads: their rows must be made. `hidden`: fields
+    that are in no match's events. `pool`: where
     shards run; None: one after the other, on the caller's thread.
     """
 
     texts: TextCodes
     read: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
     shards: int = 1
     capacity: int = 1024
     limits: Mapping[str, Limit] = field(default_factory=dict)
@@ -314,10 +316,14 @@ class Task:
             self.nodes, self.operators, found, strict=True
         ):
             if len(matches.at_us):
-                self._add_matches(output, node, events.batch(operator, matches), matches, fed)
+                batch = events.batch(operator, matches, self._hidden_from(node))
+                self._add_matches(output, node, batch, matches, fed)
             if len(timeouts.at_us):
-                output.timeouts.append(events.batch(operator, timeouts))
+                output.timeouts.append(events.batch(operator, timeouts, self._hidden_from(node)))
         return output
+
+    def _hidden_from(self, node: Node) -> bool:
+        return bool(self._wiring.hidden) and node.kind is not NodeKind.RUNNING
 
     def _add_matches(
         self, output: Output, node: Node, batch: MatchBatch, chains: Chains, fed: Fed | None
@@ -341,7 +347,9 @@ class Task:
 
     def _reported(self, reported: list[Int64s]) -> Reported:
         sequences = np.unique(np.concatenate(reported))
-        return Reported(sequences, self._store.take(sequences))
+        events = self._store.take(sequences)
+        hidden = [name for name in events.table.schema.names if name in self._wiring.hidden]
+        return Reported(sequences, events, events.table.drop_columns(hidden))
 
     # ------------------------------------------------------------------ memory
 
@@ -404,12 +412,16 @@ def _rows(values: Any, rows: Int64s) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The events of all matches of one step, by sequence (sorted): taken once, shared by all."""
+    """The events of all matches of one step, by sequence (sorted): taken once, shared by all.
+
+    `shown`: their fields without those that are hidden.
+    """
 
     sequences: Int64s
     events: EventBatch
+    shown: pa.Table
 
-    def batch(self, operator: MatchOperator, chains: Chains) -> MatchBatch:
+    def batch(self, operator: MatchOperator, chains: Chains, only_shown: bool) -> MatchBatch:
         return MatchBatch(
             pattern=operator.pattern,
             variables=operator.variables,
@@ -417,7 +429,7 @@ class Reported:
             variable=chains.variable,
             row=np.searchsorted(self.sequences, chains.sequence),
             at_us=chains.at_us,
-            events=self.events.table,
+            events=self.shown if only_shown else self.events.table,
             event_time_us=self.events.time_us,
             event_stream=self.events.stream,
             event_position=self.sequences,

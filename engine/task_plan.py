@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from cep.engine.dataflow_reads import reads_of
 from cep.engine.pattern import Pattern, Stream
-from cep.engine.plan import Aggregate, Dataflow, Feature, Lookup, Node, Table
+from cep.engine.plan import Aggregate, Dataflow, Feature, Lookup, Node, NodeKind, Table
 
 Member = tuple[str, str]  # (stream, field)
 
@@ -58,6 +58,17 @@ def nodes_as_made(flow: Dataflow) -> list[Node]:
     """The nodes, each with the stream that it makes itself, before anything is added."""
     added = {*map(_member, flow.features), *((x.stream, x.name) for x in flow.lookups)}
     return [replace(node, stream=_without(node.stream, added)) for node in flow.nodes]
+
+
+def owner_of(feature: Feature) -> str:
+    """The statement that a feature belongs to: itself, or the aggregate that is made of it."""
+    return feature.name.split("#")[0]
+
+
+def hidden_fields(flow: Dataflow) -> frozenset[str]:
+    """Fields that aggregates without a window are made of: nobody else is to see them."""
+    running = {node.name for node in flow.nodes if node.kind is NodeKind.RUNNING}
+    return frozenset(f.name for f in flow.features if "#" in f.name and owner_of(f) in running)
 
 
 def _member(feature: Feature) -> Member:

@@ -74,11 +74,19 @@ STATEMENTS = (
     " select u.id as u, v.id as v",
     "pattern quiet from near by k match u -> not v within 5 ms"
     " define u as x > 1, v as x > u.x select u.left as l",
+    "feature most on tum as max(n) over all by k excluding current",
+    "feature rate on a as avg(n) from tum over 10 ms by k",
+    "pattern peak from tum by k match u -> v within 30 ms"
+    " define u as n >= most, v as names.name = 'one' select u.n as u, u.most as m, v.n as v",
+    "pattern fast from a by k match u -> v within 9 ms define u as rate > 0, v as x > 0"
+    " select u.id as u, u.rate as r, v.id as v",
+    "aggregate high from a by k window tumbling 4 ms {late} select k, sum(rate) as r",
     "pattern deep from twice, up by k match u -> v within 20 ms"
     " define u as up where true, v as twice where n > 0 after match no skip select v.n as n",
 )
 NEEDS = {"pairs": "near", "twice": "tum", "found": "up", "rise": "tum", "mixed": "tum"}
 NEEDS |= {"again": "gone", "quiet": "near", "deep": "twice up"}
+NEEDS |= {"most": "tum", "rate": "tum", "peak": "tum most", "fast": "rate", "high": "rate"}
 
 
 def name_of(statement: str) -> str:

@@ -193,6 +193,18 @@ def test_a_running_aggregate_has_a_row_with_each_event_that_counts() -> None:
     assert seen.matches == [("p", 11)]
 
 
+def test_what_a_running_aggregate_is_made_of_is_in_no_match() -> None:
+    rules = A + (
+        "aggregate so_far from a by k select count(*) as n;"
+        "feature total on a as sum(x) over all by k;"
+        "pattern p from a by k match u define u as total > 0;"
+    )
+    result = cep.compile(rules).run([{"id": 1, "ts": 0, "k": 1, "x": 5}])
+    (match,) = result.matches
+    assert match.events == {"u": [{"id": 1, "ts": 0, "k": 1, "x": 5, "total": 5}]}
+    assert result.matches.events.schema.names[4:] == ["id", "ts", "k", "x", "total"]
+
+
 # ---- matches as events
 
 

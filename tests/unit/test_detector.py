@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 
 import cep
-from cep.detector import SIDES
 
 STREAM = "stream s (id int, ts timestamp, k int, x float) time ts lateness 5 seconds;"
 UP = """
@@ -431,11 +430,15 @@ def test_the_open_windows_of_an_aggregate_can_be_asked_for() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"on": {"match": 1}}, f"on: no side output 'match'; there are: {', '.join(SIDES)}"),
+        (
+            {"on": {"match": 1}},
+            "on: no output 'match'; did you mean 'matches'? there are matches, timeouts, late, "
+            "errors",
+        ),
         ({"time": "wall"}, "time='wall': it is 'event' or 'processing'"),
         ({"workers": 0}, "workers=0: it is at least 1"),
         ({"held_max": -1}, "held_max=-1: it is at least 0"),
-        ({"limits": {"uq": cep.Limit()}}, "limits: no pattern 'uq'; the rules have: up"),
+        ({"limits": {"uq": cep.Limit()}}, "limits: no pattern 'uq'; there are up"),
         ({"schemas": {"z": []}}, "no rule reads a stream 'z'; read: s"),
     ],
 )  # fmt: skip
@@ -444,8 +447,8 @@ def test_options_that_make_no_sense_are_refused(options: Any, message: str) -> N
 
 
 def test_a_limit_below_one_is_refused() -> None:
-    assert said(cep.Limit, 0) == "runs_per_key=0: a limit is at least 1; None: no limit"
-    assert said(cep.Limit, runs=-1) == "runs=-1: a limit is at least 1; None: no limit"
+    assert said(cep.Limit, 0) == "limit of runs_per_key to 0: at least one run must be allowed"
+    assert said(cep.Limit, runs=-1) == "limit of runs to -1: at least one run must be allowed"
     assert said(cep.Limit, 1, policy="drop newest") == (
-        "policy='drop newest': it is 'refuse new' or 'drop oldest'"
+        "limit with policy 'drop newest': it is 'refuse new' or 'drop oldest'"
     )

@@ -88,7 +88,6 @@ def engine_pairs(pattern: Pattern, streams: tuple[Stream, ...], events: list[Eve
     columns: dict[str, Any] = {
         "k": pa.array([e["k"] for e in events], pa.string()),
         "ts": pa.array([e["ts"] for e in events], pa.timestamp("us")),
-        EVENT_TIME: pa.array([e["ts"] for e in events], pa.timestamp("us")),
         "sec": pa.array([e["ts"] // SECOND_US for e in events], pa.int64()),
         "x": pa.array([e["x"] for e in events], pa.int64()),
         "y": pa.array([e["y"] for e in events], pa.int64()),

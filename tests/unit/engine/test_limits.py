@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cep.engine.errors import DataError
 from cep.engine.kernels import layout
 from cep.engine.limits import Limit, Policy
 from cep.engine.pattern import Pattern
@@ -94,7 +95,7 @@ def test_without_a_limit_the_tables_are_shared() -> None:
 
 @pytest.mark.parametrize("bound", [{"runs_per_key": 0}, {"runs": -1}])
 def test_a_limit_is_at_least_one(bound: dict[str, int]) -> None:
-    with pytest.raises(AssertionError):
+    with pytest.raises(DataError, match="at least one run must be allowed"):
         Limit(**bound)  # type: ignore[arg-type]
 
 
