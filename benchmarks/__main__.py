@@ -3,43 +3,66 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from benchmarks.measure import (
-    QUICK,
-    Measured,
-    Size,
-    WrongOutputError,
-    measure_many,
-    measure_queries,
-    measure_streaming,
-)
+from benchmarks import measure, measure_stateful, report_stateful
+from benchmarks.process import WrongOutputError
 from benchmarks.report import render
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
-PARTS = {"queries": measure_queries, "many": measure_many, "streaming": measure_streaming}
+WHOLE = {
+    "queries": measure.measure_queries,
+    "many": measure.measure_many,
+    "streaming": measure.measure_streaming,
+}
+STATEFUL: dict[str, Callable[..., Sequence[Any]]] = {
+    "live": measure_stateful.measure_live,
+    "windows": measure_stateful.measure_windows,
+    "workers": measure_stateful.measure_workers,
+    "bounded": measure_stateful.measure_bounded,
+    "checkpoint": measure_stateful.measure_checkpoint,
+    "first": measure_stateful.measure_first,
+}
+PARTS = [*WHOLE, *STATEFUL]
 
 
 def main() -> int:
-    """Measure and print; the exit code is 1 if a count of matches is wrong."""
+    """Measure and print; the exit code is 1 if an output is wrong."""
     given = _arguments()
-    size = QUICK if given.quick else Size()
-    measured: dict[str, list[Measured]] = {}
+    size = measure.QUICK if given.quick else measure.Size()
+    state = measure_stateful.QUICK_STATE if given.quick else measure_stateful.StateSize()
+    wanted = PARTS if given.only is None else [given.only]
     try:
-        for name, measure in PARTS.items():
-            wanted = given.only in (None, name)
-            measured[name] = measure(size, _progress) if wanted else []
+        whole = [of(size, _progress) if name in wanted else [] for name, of in WHOLE.items()]
+        found = {name: of(state, _progress) for name, of in STATEFUL.items() if name in wanted}
     except WrongOutputError as error:
         print(f"wrong output: {error}", file=sys.stderr)
         return 1
     date = datetime.now(UTC).date().isoformat()
-    page = render(date, (size.rows, size.cards, size.repeat), *measured.values())
-    print(page)
+    sections = _sections(state, found)
+    page = render(date, (size.rows, size.cards, size.repeat), *whole, more=sections)
+    print(page if given.only not in STATEFUL else "\n".join(sections))
     if given.write:
         PAGE.write_text(page)
     return 0
+
+
+def _sections(size: measure_stateful.StateSize, found: dict[str, Sequence[Any]]) -> list[str]:
+    """Those of the parts that were measured."""
+    render_part: dict[str, Callable[[Sequence[Any]], str]] = {
+        "live": report_stateful.live_section,
+        "windows": lambda made: report_stateful.windows_section(made, size),
+        "workers": lambda made: report_stateful.workers_section(made, os.cpu_count() or 1),
+        "bounded": lambda made: report_stateful.bounded_section(made, size),
+        "checkpoint": lambda made: report_stateful.checkpoint_section(made, size),
+        "first": report_stateful.first_section,
+    }
+    return [render_part[name](made) for name, made in found.items()]
 
 
 def _progress(what: str) -> None:

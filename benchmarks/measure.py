@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 import cep
 from benchmarks.oracle import count_matches
+from benchmarks.process import WrongOutputError, measured
 from benchmarks.queries import QUERIES, many_rules, one_rule, rules
 from cep.datasets import benchmark_transactions
 
-ONE_THREAD = dict.fromkeys(
-    ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
-)
 COPY_US = (7 * 24 + 1) * 3_600_000_000  # the week of the data, and an hour in which all runs end
 ROWS_PER_GROUP = 100_000
 
@@ -68,14 +61,10 @@ class Measured:
         return self.seconds * 1e9 / self.events / self.patterns
 
 
-class WrongOutputError(Exception):
-    """The engine found another number of matches than it should have."""
-
-
 def measure_queries(size: Size, say: Callable[[str], None]) -> list[Measured]:
     """Q1 to Q4, with the default skip strategy and with none; the counts are checked."""
     table = benchmark_transactions(size.rows, size.cards)
-    measured = []
+    found = []
     for skip in (True, False):
         expected = count_matches(table, skip=skip)
         for query in QUERIES:
@@ -83,8 +72,8 @@ def measure_queries(size: Size, say: Callable[[str], None]) -> list[Measured]:
             say(name)
             one = _run(name, rules(query, skip=skip), size.rows, size)
             _check(one, expected[query])
-            measured.append(one)
-    return measured
+            found.append(one)
+    return found
 
 
 def measure_many(size: Size, say: Callable[[str], None]) -> list[Measured]:
@@ -96,13 +85,13 @@ def measure_many(size: Size, say: Callable[[str], None]) -> list[Measured]:
         say(f"1 pattern of shape {query}")
         name = f"1, shape of {query}"
         alone.append(_run(name, one_rule(number), size.patterns_rows, size))
-    measured = list(alone)
+    found = list(alone)
     for count in size.patterns:
         say(f"{count} patterns")
         one = _run(str(count), many_rules(count), size.patterns_rows, size, patterns=count)
         shapes = [alone[number % len(alone)].nanoseconds for number in range(count)]
-        measured.append(replace(one, alone=sum(shapes) / count))
-    return measured
+        found.append(replace(one, alone=sum(shapes) / count))
+    return found
 
 
 def check_many(count: int, table: pa.Table) -> None:
@@ -120,7 +109,7 @@ def measure_streaming(size: Size, say: Callable[[str], None]) -> list[Measured]:
     An hour without events lies between two copies, so that each has the matches of the first.
     """
     table = benchmark_transactions(size.rows, size.cards)
-    measured = []
+    found = []
     with tempfile.TemporaryDirectory() as folder:
         for copies in size.copies:
             name = f"Q1, {copies} x {size.rows / 1e6:g} M events from Parquet"
@@ -128,11 +117,11 @@ def measure_streaming(size: Size, say: Callable[[str], None]) -> list[Measured]:
             path = Path(folder) / f"{copies}.parquet"
             _write_copies(table, copies, path)
             one = _run(name, rules("Q1"), copies * size.rows, size, path=str(path))
-            measured.append(one)
+            found.append(one)
     counted = count_matches(table, skip=True)["Q1"]
-    for one in measured:
+    for one in found:
         _check(one, counted * one.events // size.rows)
-    return measured
+    return found
 
 
 def _write_copies(table: pa.Table, copies: int, path: Path) -> None:
@@ -161,13 +150,5 @@ def _run(
         "repeat": 1 if path else size.repeat,
         "path": path,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.worker", json.dumps(job)],
-        env={**os.environ, **ONE_THREAD},
-        cwd=Path(__file__).resolve().parents[1],
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-    )
-    numbers: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    numbers = measured("benchmarks.worker", job)
     return Measured(name=name, events=events, patterns=patterns, **numbers)

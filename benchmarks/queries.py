@@ -91,7 +91,7 @@ aggregate total from tx by card
 """
 
 
-def feature_rules(limit: int) -> str:
+def feature_rules(limit: float) -> str:
     """A match for each event that takes its card's hour above the limit."""
     return f"""{EVENTS}
 feature spent on tx as sum(amount) over 1 hour by card;

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.measure import Measured
 from benchmarks.queries import MEANING
+from benchmarks.report_table import table
 
 BUSY_LOAD = 1.5
 
@@ -34,8 +35,9 @@ def render(
     queries: Sequence[Measured],
     many: Sequence[Measured],
     streaming: Sequence[Measured],
+    more: Sequence[str] = (),
 ) -> str:
-    """The page. `size` is (rows, cards, repetitions), `date` an ISO date."""
+    """The page. `size` is (rows, cards, repetitions), `date` an ISO date, `more` more sections."""
     rows, cards, repeat = size
     many_events = many[0].events if many else 0
     head = HEAD.format(
@@ -66,12 +68,13 @@ def render(
             "## Streaming from a file\n",
             _streaming_table(streaming),
             "",
+            *more,
         ]
     )
 
 
 def _query_table(measured: Sequence[Measured]) -> str:
-    return _table(
+    return table(
         [
             "query",
             "million events/s",
@@ -99,7 +102,7 @@ def _query_table(measured: Sequence[Measured]) -> str:
 
 
 def _many_table(measured: Sequence[Measured]) -> str:
-    return _table(
+    return table(
         ["patterns", "million events/s", "ns per event and pattern", "alone", "matches", "peak MB"],
         [
             [
@@ -116,7 +119,7 @@ def _many_table(measured: Sequence[Measured]) -> str:
 
 
 def _streaming_table(measured: Sequence[Measured]) -> str:
-    return _table(
+    return table(
         ["input", "million events/s", "matches", "before MB", "peak MB"],
         [
             [
@@ -129,19 +132,6 @@ def _streaming_table(measured: Sequence[Measured]) -> str:
             for one in measured
         ],
     )
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table whose columns also line up in a terminal."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-
-    def line(cells: Sequence[str]) -> str:
-        first, *others = zip(cells, widths, strict=True)
-        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
-        return f"| {' | '.join(padded)} |"
-
-    ruler = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join([line(header), line(ruler), *(line(row) for row in rows)])
 
 
 def _load_note() -> str:

@@ -1,7 +1,6 @@
 """Sizes -> the streams that windows, features and state are measured on, and what must come out.
 
-What must come out is counted with NumPy from the definition; nothing here knows windows of events.
-Amounts are whole numbers, so that sums are exact in any order.
+What must come out is counted with NumPy from the definition, in whole cents.
 """
 
 from __future__ import annotations
@@ -15,11 +14,12 @@ import pyarrow as pa
 
 Int64s = npt.NDArray[np.int64]
 MINUTE_US = 60_000_000
+BATCH = 131_072
 BEGIN_US = 1_735_776_000_000_000  # 2025-01-02 00:00
 
 
 class Rows(NamedTuple):
-    """How many rows must come out, and the sum of their sums."""
+    """How many rows must come out, and the sum of their sums in cents."""
 
     count: int
     total: int
@@ -33,14 +33,14 @@ def dense_stream(rows: int, keys: int, per_minute: int) -> pa.Table:
     return _events(rng.integers(0, keys, rows), times, rng.integers(1, 1_000, rows))
 
 
-def ever_new_keys(rows: int, batch: int, per_second: int) -> Iterator[pa.Table]:
+def ever_new_keys(rows: int, per_second: int) -> Iterator[pa.Table]:
     """Batches of events whose keys come about five times each within some events and never again.
 
     The same batches each time, `per_second` events a second of event time.
     """
     rng = np.random.default_rng(1)
-    for begin in range(0, rows, batch):
-        at = np.arange(begin, min(begin + batch, rows))
+    for begin in range(0, rows, BATCH):
+        at = np.arange(begin, min(begin + BATCH, rows))
         card = at // 40 * 8 + rng.integers(0, 8, len(at))
         yield _events(card, BEGIN_US + at * 1_000_000 // per_second, rng.integers(0, 100, len(at)))
 
@@ -85,32 +85,31 @@ def count_windows(table: pa.Table, minutes: int = 1) -> Rows:
     return Rows(len(windows), minutes * int(amounts.sum()))
 
 
-def count_above(table: pa.Table, over_us: int, limit: int) -> int:
-    """Events before and with which the card's amounts of less than `over_us` are above `limit`."""
+def count_above(table: pa.Table, over_us: int, limit: float) -> int:
+    """Events before and with which less than `over_us` back the card's amounts are above `limit`."""
     card, times, amounts = _columns(table)
     order = np.argsort(card, kind="stable")
     since = times - times.min()
     place = (card * (int(since.max()) + 2 * over_us) + since)[order]
     sums = np.concatenate([[0], np.cumsum(amounts[order])])
     first = np.searchsorted(place, place - over_us, side="right")
-    return int(((sums[1:] - sums[first]) > limit).sum())
+    return int(((sums[1:] - sums[first]) > 100 * limit).sum())
 
 
 def _columns(table: pa.Table) -> tuple[Int64s, Int64s, Int64s]:
-    amounts = np.rint(table["amount"].to_numpy()).astype(np.int64)
+    amounts = np.rint(100 * table["amount"].to_numpy()).astype(np.int64)
     return table["card"].to_numpy(), table["ts"].cast(pa.int64()).to_numpy(), amounts
 
 
-def count_bounded(rows: int, batch: int, per_second: int, spent: int) -> Rows:
+def count_bounded(rows: int, per_second: int, spent: int) -> Rows:
     """Of `queries.BOUNDED`: matches, and the sum of its sums. Each key is over within a minute."""
     matches, total = 0, 0
     small: dict[int, int] = {}
     sums: dict[int, float] = {}
-    for table in ever_new_keys(rows, batch, per_second):
-        for card, amount in zip(
-            *(table[name].to_pylist() for name in ("card", "amount")), strict=True
-        ):
-            total += int(amount)
+    for table in ever_new_keys(rows, per_second):
+        columns = (table[name].to_pylist() for name in ("card", "amount"))
+        for card, amount in zip(*columns, strict=True):
+            total += 100 * int(amount)
             sums[card] = sums.get(card, 0) + amount
             if amount < 30:
                 small[card] = small.get(card, 0) + 1

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from cep.engine.batch import EventBatch, Int64s
+from cep.engine.batch import Bools, EventBatch, Int64s
 from cep.engine.columns import Column, ColumnEvaluator
 from cep.engine.expression import DataType, Field
 from cep.engine.interning import KeyCodes, saved_keys
@@ -174,6 +174,12 @@ class SliceKeys:
             return self._all
         return self._split(rows)
 
+    def want(self, rows: Bools | None) -> None:
+        """These rows (None: all) are somebody's concern: those without a key will be `missing`."""
+        if self._null_rows is not None:
+            here = self._null_rows if rows is None else self._null_rows[rows[self._null_rows]]
+            self._missed[here] = True
+
     def _split(self, rows: Int64s) -> list[Int64s]:
         shards = len(self._space.shards)
         if self._null_rows is not None:
@@ -204,7 +210,7 @@ class SliceKeys:
         return codes
 
     def missing(self) -> Iterator[tuple[str, Int64s]]:
-        """(reason, rows) of the events that somebody has asked for and that have no key."""
+        """(reason, rows) of the events that are somebody's concern and that have no key."""
         if self._null_rows is None:
             return
         for name, column in zip(self._space.fields, self._columns, strict=True):

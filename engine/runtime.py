@@ -38,6 +38,7 @@ from cep.engine.time.arrivals import LateBatch as LateArrivals
 
 TEXTS_KEPT_MIN = 1 << 16  # fewer texts than this are not worth cleaning
 Made = dict[str, list[EventBatch]]  # name of a derived stream -> its rows of one step
+SLICES_AHEAD = 2  # are prepared while one is worked on
 SLICE_ROWS = 1 << 17  # events worked on at a time: their columns should stay in the cache
 
 
@@ -63,7 +64,6 @@ class Runtime:
         self.flow = flow
         self._slice_rows = slice_rows
         self._pool = ThreadPoolExecutor(workers, "cep-shard") if workers > 1 else None
-        self._workers = workers
         base, *derived = task_plans(flow)
         read = frozenset(stream.name for plan in derived for stream in plan.streams)
         self._texts = TextCodes()
@@ -197,21 +197,27 @@ class Runtime:
     def _worked(self, slices: Sequence[EventBatch]) -> Iterator[tuple[EventBatch, Output]]:
         """Each slice with the fields that are added to it, and what the first task makes of it.
 
-        With threads the next slices are prepared while one is worked on.
+        With threads the next slices are prepared while one is worked on, behind its shards: so
+        there is something to do while this thread collects what came out.
         """
-        if self._pool is None:
+        pool = self._pool
+        if pool is None:
             for part in slices:
                 full = self._base.enrich(self._placed(part))
                 yield full.batch, self._base.process(full)
             return
         ahead: deque[Future[Prepared]] = deque()
         waiting = deque(slices)
-        while waiting or ahead:
-            while waiting and len(ahead) <= self._workers:
+
+        def look_ahead() -> None:
+            while waiting and len(ahead) < SLICES_AHEAD:
                 full = self._base.enrich(self._placed(waiting.popleft()))
-                ahead.append(self._pool.submit(self._base.prepare, full))
+                ahead.append(pool.submit(self._base.prepare, full))
+
+        look_ahead()
+        while ahead:
             prepared = ahead.popleft().result()
-            yield prepared.fed.batch, self._base.run(prepared)
+            yield prepared.fed.batch, self._base.run(prepared, look_ahead)
 
     def _placed(self, part: EventBatch) -> EventBatch:
         """With positions, where other tasks have to sort by them."""

@@ -163,7 +163,7 @@ class Task:
     def process(self, full: Enriched) -> Output:
         """A slice of the feed. Its times must not go back behind the slice before."""
         if self._wiring.pool is not None:
-            return self.run(self.prepare(full))
+            return self.run(self.prepare(full), lambda: None)
         fed = self._fed(full)
         output = Output()
         for operator in self.operators:
@@ -192,8 +192,11 @@ class Task:
             fed.forget()
         return Prepared(fed, interests, parts, [*full.errors, *_missing_keys(fed)])
 
-    def run(self, prepared: Prepared) -> Output:
-        """The rest, each shard on a thread; slices in their order."""
+    def run(self, prepared: Prepared, meanwhile: Callable[[], None]) -> Output:
+        """The rest, each shard on a thread; slices in their order.
+
+        `meanwhile`: what else there is to do; behind the shards' work if it is on the same threads.
+        """
         fed, output = prepared.fed, Output(errors=prepared.errors)
         pairs = list(zip(self.operators, prepared.interests, strict=True))
         windows = list(zip(self.windows, prepared.parts, strict=True))
@@ -201,21 +204,30 @@ class Task:
         def work(shard: int) -> list[list[Failure]]:
             for window, part in windows:
                 window.process(shard, part, self.watermark_us)
-            return [operator.process(shard, interest) for operator, interest in pairs]
+            failures = [operator.process(shard, interest) for operator, interest in pairs]
+            self._move_time(shard, last_us)
+            return failures
 
-        found = self._on_shards(work)
+        last_us = int(fed.batch.time_us[-1])
+        shards = self._begin_on_shards(work)
+        meanwhile()
+        found = list(shards)
         for at, (operator, interest) in enumerate(pairs):
             failures = [*interest.failures, *(f for shard in found for f in shard[at])]
             output.errors += _error_batches(fed.batch, operator.pattern.name, failures)
         for window, part in windows:
             output.errors += _error_batches(fed.batch, window.name, window.failures(part))
+        self._last_us = last_us
         return self._close_slice(fed, output)
 
     def _on_shards(self, work: Callable[[int], Any]) -> list[Any]:
         """The work done for every shard, on as many threads as there are."""
-        if self._wiring.pool is None:
-            return [work(number) for number in range(self._wiring.shards)]
-        return list(self._wiring.pool.map(work, range(self._wiring.shards)))
+        return list(self._begin_on_shards(work))
+
+    def _begin_on_shards(self, work: Callable[[int], Any]) -> Iterator[Any]:
+        """The same, in order of the shards; where there are threads it has begun already."""
+        map_ = map if self._wiring.pool is None else self._wiring.pool.map
+        return map_(work, range(self._wiring.shards))
 
     def _fed(self, full: Enriched) -> Fed:
         return Fed(
@@ -228,9 +240,7 @@ class Task:
         )
 
     def _close_slice(self, fed: Fed, output: Output) -> Output:
-        """Time has come to the slice's last event."""
-        self._last_us = int(fed.batch.time_us[-1])
-        self._move_time()
+        """Time has come to the slice's last event: what came out, and what is still needed."""
         output.extend(self._collect(fed))
         self.sequence += len(fed.batch)
         self._forget()
@@ -271,8 +281,7 @@ class Task:
 
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come any more."""
-        self._last_us = max(self._last_us, watermark_us + 1)
-        self._move_time()
+        self._move_all(max(self._last_us, watermark_us + 1))
         return self._collect(None)
 
     @property
@@ -280,20 +289,26 @@ class Task:
         """No event of this time or before is on time any more."""
         return self._last_us - 1
 
-    def _move_time(self) -> None:
+    def _move_all(self, last_us: int) -> None:
+        self._last_us = last_us
+        for shard in range(self._wiring.shards):
+            self._move_time(shard, last_us)
+
+    def _move_time(self, shard: int, last_us: int) -> None:
+        """No event before this time will come any more for the keys of a shard."""
         for operator in self.operators:
-            for shard in operator.shards:
-                shard.advance_to(self._last_us)
+            operator.shards[shard].advance_to(last_us)
         for window in self.windows:
-            window.advance_to(self.watermark_us)
+            window.advance_to(shard, last_us - 1)
 
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""
         for operator in self.operators:
-            for shard in operator.shards:
-                shard.close(self._last_us)
+            for runs in operator.shards:
+                runs.close(self._last_us)
         for window in self.windows:
-            window.advance_to(int(layout.NEVER))
+            for shard in range(self._wiring.shards):
+                window.advance_to(shard, int(layout.NEVER))
         output = self._collect(None)
         output.notes += [_held_back(o.pattern, o.held_back) for o in self.operators if o.held_back]
         return output

@@ -102,9 +102,9 @@ class WindowNode:
         """What went wrong with a slice that all shards have worked on."""
         return [*part.prepared.failures, *self.operator.take_failures()]
 
-    def advance_to(self, watermark_us: int) -> None:
-        for number in range(len(self.shards)):
-            self.operator.advance_to(number, watermark_us)
+    def advance_to(self, shard: int, watermark_us: int) -> None:
+        """No event at or before this time will come any more for the keys of a shard."""
+        self.operator.advance_to(shard, watermark_us)
 
     # ------------------------------------------------------------------ rows
 

@@ -6,8 +6,9 @@ import pyarrow as pa
 import pytest
 
 import cep
-from benchmarks.measure import Measured, WrongOutputError, check_many
+from benchmarks.measure import Measured, check_many
 from benchmarks.oracle import count_matches
+from benchmarks.process import WrongOutputError
 from benchmarks.queries import QUERIES, many_rules, rules
 from benchmarks.report import render
 from cep.datasets import benchmark_transactions

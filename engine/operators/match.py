@@ -109,7 +109,9 @@ class MatchOperator:
     def prepare(self, fed: Fed) -> Interest:
         """Evaluate what reads one event only, for the whole batch."""
         truths = [self._truth(fed, number) for number in range(len(self._own))]
-        rows = fed.keys[self.key].split(self._rows_of_interest(fed, truths))
+        keys = fed.keys[self.key]
+        keys.want(self._rows_of_own_streams(fed))
+        rows = keys.split(self._rows_of_interest(fed, truths))
         masks = [_packed(truths, part) for part in rows]
         inputs = [fed.words(expression) for expression in self.tables.machine.inputs]
         return Interest(fed, rows, masks, inputs, list(self._column_failures(fed)))
