@@ -175,6 +175,7 @@ class Task:
             output.errors += _error_batches(fed.batch, window.name, window.failures(part))
             fed.forget()
         output.errors[:0] = [*full.errors, *_missing_keys(fed)]
+        self._move_all(int(fed.batch.time_us[-1]))
         return self._close_slice(fed, output)
 
     def prepare(self, full: Enriched) -> Prepared:
