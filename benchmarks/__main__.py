@@ -38,14 +38,17 @@ def main() -> int:
     state = measure_stateful.QUICK_STATE if given.quick else measure_stateful.StateSize()
     wanted = PARTS if given.only is None else [given.only]
     try:
-        whole = [of(size, _progress) if name in wanted else [] for name, of in WHOLE.items()]
+        queries, many, streaming = (
+            of(size, _progress) if name in wanted else [] for name, of in WHOLE.items()
+        )
         found = {name: of(state, _progress) for name, of in STATEFUL.items() if name in wanted}
     except WrongOutputError as error:
         print(f"wrong output: {error}", file=sys.stderr)
         return 1
     date = datetime.now(UTC).date().isoformat()
     sections = _sections(state, found)
-    page = render(date, (size.rows, size.cards, size.repeat), *whole, more=sections)
+    sizes = size.rows, size.cards, size.repeat
+    page = render(date, sizes, queries, many, streaming, sections)
     print(page if given.only not in STATEFUL else "\n".join(sections))
     if given.write:
         PAGE.write_text(page)

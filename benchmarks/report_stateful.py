@@ -28,10 +28,11 @@ shuffled, each less than 30 seconds late, with `lateness 30 seconds`.
 WINDOWS = """## Windows and features
 
 `sum(amount)` by {keys:,} integer keys, up to an Arrow table of rows; CPU seconds. *8 a minute* is a
-stream of {dense:,} events in which each key has eight events a minute on average, evenly drawn; *1 a
-minute* one, so that it lasts {minutes:.0f} minutes; *transactions* is the workload above, in which
-nearly each event makes a row (or {sliding}) of its own. The feature's rows are matches of a pattern
-that reads it. Counts of rows, and sums of sums, equal those of NumPy (`benchmarks/streams.py`).
+stream of {dense:,} events in which each key has eight events a minute on average, evenly drawn;
+*1 a minute* the same in {minutes:.0f} minutes. In *transactions*, the workload above, nearly each
+event makes a row of its own, or ten where windows slide. The feature's rows are matches of a
+pattern that reads it. Counts of rows and sums of sums equal those of NumPy
+(`benchmarks/streams.py`).
 """
 
 WORKERS = """## Two threads
@@ -42,9 +43,10 @@ WORKERS = """## Two threads
 BOUNDED = """## Memory over ever-new keys
 
 {events:,} events, {per_second:,} a second of event time, of {keys:,} keys that come five times each
-within milliseconds and never again; through a detector with a pattern within 1 minute, a feature over
-1 minute and an aggregate per minute. Resident set of the process, in MB; {seconds:.0f} CPU seconds in
-all. The most of the last third is {growth:.2f} times that of the middle third.
+within milliseconds and never again; through a detector with a pattern within 1 minute, a feature
+over 1 minute and an aggregate per minute. Resident set of the process in MB; {seconds:.0f} CPU
+seconds in all. The most of the last third is {growth:.2f} times that of the middle third. Counts
+are checked over {checked:,} events.
 """
 
 CHECKPOINT = """## Checkpoints
@@ -57,8 +59,9 @@ Each restored detector goes on with every key (checked).
 
 FIRST = """## The first result
 
-CPU seconds of a process from its start to the first rows of 1,000 events: with kernels that must be
-compiled, and with kernels on disk, of which *imports* are Python, NumPy, Arrow and `import cep`.
+CPU seconds of a process from its start to the first rows of 1,000 events: *cold* where kernels must
+be compiled, *warm* with kernels on disk; *imports* is the part of Python, NumPy, Arrow and
+`import cep`.
 """
 
 
@@ -97,7 +100,6 @@ def windows_section(found: Sequence[Made], size: StateSize) -> str:
         keys=size.keys,
         dense=size.dense_rows,
         minutes=size.dense_rows / size.keys,
-        sliding="ten, of windows that slide,",
     )
     header = ["window", "stream", "million events/s", "seconds", "events", "rows"]
     return f"{text}\n{table(header, rows)}\n"
@@ -127,6 +129,7 @@ def bounded_section(found: Sequence[Bounded], size: StateSize) -> str:
             keys=one.events // 5,
             seconds=one.seconds,
             growth=one.growth,
+            checked=size.bounded_checked_rows,
         )
         half = (len(one.curve) + 1) // 2
         rows = [

@@ -14,13 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # to import them is a part of what `first` measures
     import pyarrow as pa
 
-    from cep import Result
+    from cep import Result, Rules
 
 Numbers = dict[str, Any]
 
@@ -52,7 +53,7 @@ def live(rules: str, whole_rules: str, rows: int, cards: int, late_us: int, repe
         run = _timed(spent["run"], lambda: whole.run(table))
         by_run = _timed(spent["run_tables"], run.matches.to_arrow)
         results = _timed(spent["live"], in_batches)
-        by_batch = _timed(spent["live_tables"], lambda r=results: _matches(r))
+        by_batch = _timed(spent["live_tables"], partial(_matches, results))
     return {
         **{name: statistics.median(each[1:]) for name, each in spent.items()},
         "matches": by_batch.num_rows,
@@ -100,11 +101,13 @@ def _runs(
     found: list[Numbers] = []
     for _ in range(repeat + 1):
         for each, count in zip(spent, threads, strict=True):
-            found.append(
-                _timed(each, lambda n=count: _found(compiled.run(table, workers=n)), clock)
-            )
+            found.append(_timed(each, partial(_run, compiled, table, count), clock))
     assert all(each == found[0] for each in found), found
     return [statistics.median(each[1:]) for each in spent], found[0]
+
+
+def _run(rules: Rules, table: pa.Table, workers: int) -> Numbers:
+    return _found(rules.run(table, workers=workers))
 
 
 def _found(result: Result) -> Numbers:

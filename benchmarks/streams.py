@@ -21,7 +21,7 @@ BEGIN_US = 1_735_776_000_000_000  # 2025-01-02 00:00
 class Rows(NamedTuple):
     """How many rows must come out, and the sum of their sums in cents."""
 
-    count: int
+    rows: int
     total: int
 
 
@@ -60,7 +60,7 @@ def shuffled(table: pa.Table, within_us: int) -> pa.Table:
     """The same events in an order in which none is as much as `within_us` late."""
     times = table["ts"].cast(pa.int64()).to_numpy()
     delay = np.random.default_rng(2).integers(0, within_us, len(times))
-    return table.take(pa.array(np.argsort(times + delay, kind="stable")))
+    return table.take(np.argsort(times + delay, kind="stable"))
 
 
 def _events(card: Int64s, times: Int64s, amount: Int64s) -> pa.Table:
@@ -86,7 +86,7 @@ def count_windows(table: pa.Table, minutes: int = 1) -> Rows:
 
 
 def count_above(table: pa.Table, over_us: int, limit: float) -> int:
-    """Events before and with which less than `over_us` back the card's amounts are above `limit`."""
+    """Events with which the card's amounts, less than `over_us` back, sum up to above `limit`."""
     card, times, amounts = _columns(table)
     order = np.argsort(card, kind="stable")
     since = times - times.min()
