@@ -8,11 +8,11 @@ rise
 
 from typing import TYPE_CHECKING, Any
 
-from cep.engine.aggregates import AggregateFunction
+from cep.engine.algebra.aggregates import AggregateFunction
+from cep.engine.algebra.errors import CepError, DataError, RuleError
+from cep.engine.algebra.expression import DataType
+from cep.engine.algebra.pattern import Pattern, Stream
 from cep.engine.checkpoint.errors import CheckpointError, CheckpointWarning
-from cep.engine.errors import CepError, DataError, RuleError
-from cep.engine.expression import DataType
-from cep.engine.pattern import Pattern, Stream
 from cep.rules import Rules, RuleWarning, compile, load  # noqa: A004 - `re.compile` does it as well
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from cep.engine.io.file_sink import FileSink
     from cep.engine.io.replay.files import FileSource
     from cep.engine.io.replay.iterables import IterableSource
-    from cep.engine.limits import Limit
-    from cep.job import Job
-    from cep.job_options import JobError
-    from cep.result import Result
+    from cep.engine.state.limits import Limit
+    from cep.jobs.job import Job
+    from cep.jobs.options import JobError
+    from cep.results.result import Result
 
 __version__ = "0.1.0"
 
@@ -61,10 +61,10 @@ _LATER = {
     "FileSink": "cep.engine.io.file_sink",
     "FileSource": "cep.engine.io.replay.files",
     "IterableSource": "cep.engine.io.replay.iterables",
-    "Job": "cep.job",
-    "JobError": "cep.job_options",
-    "Limit": "cep.engine.limits",
-    "Result": "cep.result",
+    "Job": "cep.jobs.job",
+    "JobError": "cep.jobs.options",
+    "Limit": "cep.engine.state.limits",
+    "Result": "cep.results.result",
 }
 
 

@@ -5,7 +5,7 @@
     rule.build()
 
 Everything here is immutable: each method returns a new value, so parts can be shared. Conditions
-and columns are text in the rule language, or expressions of `cep.engine.expression`.
+and columns are text in the rule language, or expressions of `cep.engine.algebra.expression`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from cep.dsl.parts import parse_duration, parse_expression, parse_select
-from cep.engine.errors import Problem, RuleError
-from cep.engine.expression import Expression, rebuild
-from cep.engine.normalise import normalise_step, normalise_steps
-from cep.engine.pattern import (
+from cep.engine.algebra.errors import Problem, RuleError
+from cep.engine.algebra.expression import Expression, rebuild
+from cep.engine.algebra.normalise import normalise_step, normalise_steps
+from cep.engine.algebra.pattern import (
     ONE,
     Alternation,
     Contiguity,
@@ -35,7 +35,7 @@ from cep.engine.pattern import (
     Variable,
     WithinScope,
 )
-from cep.engine.validation import validate_pattern
+from cep.engine.algebra.validation import validate_pattern
 
 Duration = str | timedelta
 Condition = str | Expression
@@ -72,7 +72,7 @@ class Sequence:
     definitions: tuple[Definition, ...] = ()
 
     def __str__(self) -> str:
-        from cep.engine.printer import print_steps
+        from cep.engine.algebra.printer import print_steps
 
         return print_steps(normalise_steps(self.steps))
 

@@ -20,9 +20,9 @@ try:
 except ImportError as error:  # the extra is missing: say so instead of a traceback
     raise SystemExit("the command line needs more packages: pip install 'cep[cli]'") from error
 
-from cep.engine.errors import CepError, render_problem
+from cep.engine.algebra.errors import CepError, render_problem
 from cep.engine.io.text_files import read_text
-from cep.job_guarantee import Guarantee
+from cep.jobs.guarantee import Guarantee
 from cep.rules import Rules, check
 
 app = typer.Typer(
@@ -193,7 +193,7 @@ def _named_rows(texts: list[str], rules: Rules) -> dict[str, str]:
 @app.command("check")
 def check_command(rules: RulesFile) -> None:
     """Say whether rules are right, and where they are not."""
-    from cep.result import counted
+    from cep.results.result import counted
 
     compiled = read_rules(rules)
     made = compiled.rule_set

@@ -18,8 +18,8 @@ from cep.engine.io.file_sink import FileSink
 from cep.engine.io.replay.files import FileSource
 from cep.engine.io.sink import Sink
 from cep.engine.io.writers import TextWriter
-from cep.job import Job
-from cep.job_guarantee import Guarantee
+from cep.jobs.guarantee import Guarantee
+from cep.jobs.job import Job
 from cep.rules import Rules
 
 

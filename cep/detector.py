@@ -11,22 +11,22 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from cep.engine.algebra.errors import CepError, DataError
+from cep.engine.algebra.pattern import Pattern, Stream
+from cep.engine.algebra.plan import NodeKind
+from cep.engine.algebra.timestamp import parse_timestamp
 from cep.engine.checkpoint.errors import CheckpointError
 from cep.engine.checkpoint.store import CheckpointInfo, CheckpointStore
-from cep.engine.errors import CepError, DataError
-from cep.engine.inlet import Inlet, declared_schema, schema_of_data
+from cep.engine.ingest.inlet import Inlet, declared_schema, schema_of_data
 from cep.engine.io.clock import now_seconds, now_us
 from cep.engine.io.source import did_you_mean
-from cep.engine.limits import Limit
-from cep.engine.pattern import Pattern, Stream
-from cep.engine.plan import NodeKind
-from cep.engine.restoring import Restored
 from cep.engine.results import Output
-from cep.engine.snapshot import Snapshot
-from cep.engine.timestamp import parse_timestamp
+from cep.engine.state.limits import Limit
+from cep.engine.state.restoring import Restored
+from cep.engine.state.snapshot import Snapshot
 from cep.execution import Execution
 from cep.live import Live, LiveOptions
-from cep.result import Result
+from cep.results.result import Result
 from cep.rules import Built, Rules, RuleWarning, as_rules
 
 Side = Literal["matches", "timeouts", "late", "errors"]

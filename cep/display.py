@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from cep.result import Match, Result, counted
+from cep.results.result import Match, Result, counted
 
 REASONS_SHOWN = 10
 Reason = tuple[str, str | None, str | None]

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from cep.engine.columns_data import ARROW_TYPES, data_type_of
-from cep.engine.errors import DataError
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.pattern import Pattern, Stream, StreamField
+from cep.engine.algebra.plan import Dataflow, NodeKind
+from cep.engine.columns.data import ARROW_TYPES, data_type_of
+from cep.engine.dataflow.tasks import TaskPlan, hidden_fields, nodes_as_made, task_plans
 from cep.engine.io.readers import open_source
-from cep.engine.limits import Limit
-from cep.engine.pattern import Pattern, Stream, StreamField
-from cep.engine.plan import Dataflow, NodeKind
 from cep.engine.results import Output
-from cep.engine.runtime import Runtime
-from cep.engine.task_plan import TaskPlan, hidden_fields, nodes_as_made, task_plans
-from cep.result import Result, make_result
-from cep.result_columns import Events, Layout
-from cep.result_tables import RowTables
+from cep.engine.runtime.runtime import Runtime
+from cep.engine.state.limits import Limit
+from cep.results.columns import Events, Layout
+from cep.results.result import Result, make_result
+from cep.results.tables import RowTables
 
 if TYPE_CHECKING:
     from cep.rules import Rules

@@ -10,14 +10,14 @@ from typing import Any
 import pyarrow as pa
 
 from cep.engine.batch import EventBatch
-from cep.engine.event_time import EARLIEST_US, LATEST_US
-from cep.engine.ingest_merge import union_schema
-from cep.engine.inlet import Inlet
+from cep.engine.ingest.event_time import EARLIEST_US, LATEST_US
+from cep.engine.ingest.inlet import Inlet
+from cep.engine.ingest.merge import union_schema
 from cep.engine.kernels.layout import NEVER
-from cep.engine.limits import Limit
-from cep.engine.restoring import Restored
 from cep.engine.results import ErrorBatch, Output
-from cep.engine.snapshot import Snapshot, Value
+from cep.engine.state.limits import Limit
+from cep.engine.state.restoring import Restored
+from cep.engine.state.snapshot import Snapshot, Value
 from cep.engine.time.arrivals import Arrived
 from cep.engine.time.event_time import EventTime
 from cep.engine.time.lane import START_US

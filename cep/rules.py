@@ -8,27 +8,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from cep.engine.aggregates import (
+from cep.engine.algebra.aggregates import (
     NO_FUNCTIONS,
     AggregateFunction,
     Functions,
     functions_by_name,
 )
-from cep.engine.dataflow import base_streams, build_dataflow
-from cep.engine.dataflow_tables import versions_of
-from cep.engine.errors import DataError, Problem, RuleError, render_problem
-from cep.engine.expression import DataType
+from cep.engine.algebra.errors import DataError, Problem, RuleError, render_problem
+from cep.engine.algebra.expression import DataType
+from cep.engine.algebra.pattern import Pattern, Stream, StreamField
+from cep.engine.algebra.plan import Dataflow, NodeKind, RuleSet, Table
+from cep.engine.dataflow.build import base_streams, build_dataflow
+from cep.engine.dataflow.tables import versions_of
 from cep.engine.io.clock import now_seconds
-from cep.engine.pattern import Pattern, Stream, StreamField
-from cep.engine.plan import Dataflow, NodeKind, RuleSet, Table
 from cep.engine.results import Output
 
 if TYPE_CHECKING:
     from cep.dsl import Reading
-    from cep.engine.explain import Explanation
-    from cep.engine.ingest import Feed
+    from cep.engine.automaton.explain import Explanation
+    from cep.engine.ingest.feed import Feed
     from cep.execution import Execution
-    from cep.result import Result
+    from cep.results.result import Result
 
 Progress = Callable[[int, "int | None"], None]
 
@@ -132,7 +132,7 @@ def _rule_set(rules: Built | RuleSet | Iterable[Built]) -> RuleSet:
 def _validate(rules: RuleSet, name: str) -> list[Problem]:
     """What the parser does for text."""
     from cep.dsl.check import check_rules
-    from cep.engine.validation_plan import validate_rules
+    from cep.engine.algebra.validation_plan import validate_rules
 
     problems = [*validate_rules(rules), *check_rules(rules)]
     _raise_errors(problems, None, name)
@@ -308,13 +308,13 @@ class Rules:
 
         With `data`, types that the rules leave open are those of the data.
         """
-        from cep.engine.explain import explain
+        from cep.engine.automaton.explain import explain
 
         flow = self._unbound if data is None else self._open(data).execution.flow
         return explain([n.plan for n in flow.nodes if isinstance(n.plan, Pattern)], flow.streams)
 
     def _open(self, data: Any, workers: int = 1) -> _Run:
-        from cep.engine.ingest import open_feed
+        from cep.engine.ingest.feed import open_feed
         from cep.execution import Execution
 
         streams = self.base_streams

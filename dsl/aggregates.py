@@ -10,15 +10,15 @@ from collections.abc import Collection
 
 from cep.dsl.expressions import ExpressionLowering, token
 from cep.dsl.values import Branch, name_of, span_at
-from cep.engine.aggregates import AGGREGATES
-from cep.engine.errors import Problem
-from cep.engine.expression import Aggregated, Captured, Expression, Field, Literal
+from cep.engine.algebra.aggregates import AGGREGATES
+from cep.engine.algebra.errors import Problem
+from cep.engine.algebra.expression import Aggregated, Captured, Expression, Field, Literal
 
 
 class AggregateLowering(ExpressionLowering):
     """Like its parent, but for calls of aggregate functions; `functions` are the user's own.
 
-    Whether such a call has the arguments that it needs is for `engine.validation_plan` to say.
+    Whether such a call has the arguments that it needs `engine.algebra.validation_plan` says.
     """
 
     def __init__(self, problems: list[Problem], functions: Collection[str] = ()) -> None:

@@ -6,9 +6,9 @@ from lark import Token
 
 from cep.dsl.lexer import NESTING_MAX
 from cep.dsl.values import Branch, span_at
-from cep.engine.errors import Problem
-from cep.engine.pattern import Pattern, Stream
-from cep.engine.plan import Aggregate, Join, RuleSet, Table
+from cep.engine.algebra.errors import Problem
+from cep.engine.algebra.pattern import Pattern, Stream
+from cep.engine.algebra.plan import Aggregate, Join, RuleSet, Table
 
 Named = Stream | Table | Aggregate | Join | Pattern
 

@@ -20,8 +20,8 @@ from cep.dsl.values import (
     timestamp_us,
     type_of,
 )
-from cep.engine.errors import Problem
-from cep.engine.expression import (
+from cep.engine.algebra.errors import Problem
+from cep.engine.algebra.expression import (
     CAPTURE_FUNCTIONS,
     Between,
     Binary,

@@ -13,7 +13,7 @@ from itertools import accumulate
 
 from lark import Token
 
-from cep.engine.errors import Problem, Span
+from cep.engine.algebra.errors import Problem, Span
 
 LENGTH_MAX = 1_000_000  # characters of rule text
 NESTING_MAX = 150  # open brackets, and levels of an expression

@@ -19,10 +19,10 @@ from cep.dsl.values import (
     span_at,
     type_of,
 )
-from cep.engine.errors import Problem
-from cep.engine.expression import Aggregated, Captured, Expression, Field
-from cep.engine.functions import closest
-from cep.engine.pattern import (
+from cep.engine.algebra.errors import Problem
+from cep.engine.algebra.expression import Aggregated, Captured, Expression, Field
+from cep.engine.algebra.functions import closest
+from cep.engine.algebra.pattern import (
     Definition,
     Output,
     Pattern,

@@ -17,8 +17,8 @@ from cep.dsl.examples import EXAMPLES
 from cep.dsl.lexer import BEGINNINGS, span_of, statements
 from cep.dsl.parser import CLOSING, OPENING, accepts, choices, grammar, parse_statement
 from cep.dsl.values import shorten
-from cep.engine.errors import Problem, Span
-from cep.engine.functions import closest
+from cep.engine.algebra.errors import Problem, Span
+from cep.engine.algebra.functions import closest
 
 Key = tuple[str, object, str]
 """Kind of statement ("": any), state of the parser, terminal ("": any)."""

@@ -23,8 +23,8 @@ from cep.dsl.lexer import (
     span_of,
     statements,
 )
-from cep.engine.errors import Problem
-from cep.engine.printer import NO_VARIABLES
+from cep.engine.algebra.errors import Problem
+from cep.engine.algebra.printer import NO_VARIABLES
 
 Branch = Tree[Token]
 

@@ -11,9 +11,9 @@ from cep.dsl.lower import lower_items
 from cep.dsl.messages import explain
 from cep.dsl.parser import parse_statement
 from cep.dsl.values import Branch, duration_us
-from cep.engine.errors import Problem, RuleError
-from cep.engine.expression import Expression
-from cep.engine.pattern import Output
+from cep.engine.algebra.errors import Problem, RuleError
+from cep.engine.algebra.expression import Expression
+from cep.engine.algebra.pattern import Output
 
 
 def parse_expression(text: str) -> Expression:

@@ -12,11 +12,11 @@ from cep.dsl.messages import explain
 from cep.dsl.parser import parse_statements
 from cep.dsl.statements import StatementLowering
 from cep.dsl.values import Branch, name_of
-from cep.engine.errors import Problem, RuleError
-from cep.engine.pattern import Pattern, Stream
-from cep.engine.plan import Aggregate, Feature, Join, RuleSet, Table
-from cep.engine.validation import size_problems
-from cep.engine.validation_plan import too_large, validate_rules
+from cep.engine.algebra.errors import Problem, RuleError
+from cep.engine.algebra.pattern import Pattern, Stream
+from cep.engine.algebra.plan import Aggregate, Feature, Join, RuleSet, Table
+from cep.engine.algebra.validation import size_problems
+from cep.engine.algebra.validation_plan import too_large, validate_rules
 
 
 def parse_rules(
@@ -26,8 +26,8 @@ def parse_rules(
 
     Returns the rules and the warnings. Raises RuleError with every independent mistake of the text,
     the first hundred of them. `name` is the file, for messages. Names of fields and types are
-    checked later, when the schema is known (`engine.dataflow`). `functions` are the names of the
-    user's own aggregate functions. O(length of the text).
+    checked later, when the schema is known (`engine.dataflow.build`). `functions` are the names of
+    the user's own aggregate functions. O(length of the text).
 
     >>> rules, warnings = parse_rules("pattern p match a -> b within 1 hour define a as x > 1")
     >>> [step.element.name for step in rules.patterns[0].steps]

@@ -9,11 +9,11 @@ from lark import Token
 from cep.dsl.expressions import ExpressionLowering, branch, token
 from cep.dsl.lexer import span_of
 from cep.dsl.values import Branch, duration_us, integer_of, name_of, span_at
-from cep.engine.errors import Problem
-from cep.engine.expression import Expression
-from cep.engine.functions import closest
-from cep.engine.normalise import normalise_steps
-from cep.engine.pattern import (
+from cep.engine.algebra.errors import Problem
+from cep.engine.algebra.expression import Expression
+from cep.engine.algebra.functions import closest
+from cep.engine.algebra.normalise import normalise_steps
+from cep.engine.algebra.pattern import (
     Alternation,
     Contiguity,
     Definition,

@@ -12,10 +12,10 @@ from cep.dsl.expressions import ExpressionLowering, branch, token
 from cep.dsl.lexer import span_of
 from cep.dsl.lower import Clauses, columns_of, lower_items, names_of, parts_of, time_of
 from cep.dsl.values import Branch, duration_us, integer_of, name_of, span_at
-from cep.engine.errors import Problem, Span
-from cep.engine.expression import DataType, Expression, Literal
-from cep.engine.pattern import Output
-from cep.engine.plan import Aggregate, Feature, Join, Over, Table, Window, WindowKind
+from cep.engine.algebra.errors import Problem, Span
+from cep.engine.algebra.expression import DataType, Expression, Literal
+from cep.engine.algebra.pattern import Output
+from cep.engine.algebra.plan import Aggregate, Feature, Join, Over, Table, Window, WindowKind
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from fractions import Fraction
 from lark import Token, Tree
 
 from cep.dsl.lexer import span_of
-from cep.engine.errors import Problem, Span
-from cep.engine.expression import DataType
-from cep.engine.functions import closest
+from cep.engine.algebra.errors import Problem, Span
+from cep.engine.algebra.expression import DataType
+from cep.engine.algebra.functions import closest
 
 Branch = Tree[Token]
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from cep.engine.algebra.pattern import Pattern
 from cep.engine.batch import Int64s
-from cep.engine.pattern import Pattern
 
 
 @dataclass(frozen=True, slots=True)

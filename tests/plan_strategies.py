@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from cep.engine.aggregates import AGGREGATES
-from cep.engine.expression import (
+from cep.engine.algebra.aggregates import AGGREGATES
+from cep.engine.algebra.expression import (
     Aggregated,
     Binary,
     Captured,
@@ -18,8 +18,8 @@ from cep.engine.expression import (
     Literal,
     Unary,
 )
-from cep.engine.pattern import Output, Stream, StreamField
-from cep.engine.plan import (
+from cep.engine.algebra.pattern import Output, Stream, StreamField
+from cep.engine.algebra.plan import (
     Aggregate,
     Feature,
     Join,

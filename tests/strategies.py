@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from cep.engine.errors import Problem
-from cep.engine.expression import (
+from cep.engine.algebra.errors import Problem
+from cep.engine.algebra.expression import (
     Between,
     Binary,
     Call,
@@ -24,8 +24,8 @@ from cep.engine.expression import (
     Literal,
     Unary,
 )
-from cep.engine.normalise import normalise_quantifier, normalise_steps
-from cep.engine.pattern import (
+from cep.engine.algebra.normalise import normalise_quantifier, normalise_steps
+from cep.engine.algebra.pattern import (
     ONE,
     Alternation,
     Contiguity,
@@ -42,7 +42,7 @@ from cep.engine.pattern import (
     WithinScope,
     variables,
 )
-from cep.engine.validation import validate_pattern
+from cep.engine.algebra.validation import validate_pattern
 
 SECOND_US = 1_000_000
 NAMES = ("a", "b", "c", "d", "e", "f")

@@ -188,7 +188,7 @@ def test_how_the_input_is_cut_into_batches_does_not_show(
     ]
     rules = PATTERN.replace("select", "after match no skip select small.ts as began,")
     whole = run(rows, rules).matches
-    monkeypatch.setattr("cep.engine.ingest.ROWS_PER_BATCH", size)
+    monkeypatch.setattr("cep.engine.ingest.feed.ROWS_PER_BATCH", size)
     parts = run(rows, rules).matches
     assert len(whole) > 5
     assert parts.to_arrow().equals(whole.to_arrow())

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import cep
-from cep.engine.aggregates import AGGREGATES
-from cep.engine.functions import FUNCTIONS
+from cep.engine.algebra.aggregates import AGGREGATES
+from cep.engine.algebra.functions import FUNCTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(

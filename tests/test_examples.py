@@ -12,7 +12,7 @@ import pytest
 
 import cep
 from cep.datasets import SCENARIOS, card_transactions, openssh_logins
-from cep.result import Match
+from cep.results.result import Match
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cep.engine.algebra.pattern import Stream
 from cep.engine.batch import EventBatch
-from cep.engine.pattern import Stream
 from cep.engine.time.arrivals import Arrived
 from cep.engine.time.event_time import EventTime
 

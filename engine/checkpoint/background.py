@@ -11,7 +11,7 @@ from typing import Self
 from cep.engine.checkpoint.errors import CheckpointError
 from cep.engine.checkpoint.store import CheckpointInfo, CheckpointStore
 from cep.engine.io.clock import now_seconds
-from cep.engine.snapshot import Snapshot
+from cep.engine.state.snapshot import Snapshot
 
 OnDurable = Callable[[CheckpointInfo], None]
 

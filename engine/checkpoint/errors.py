@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cep.engine.errors import CepError
+from cep.engine.algebra.errors import CepError
 
 
 class CheckpointError(CepError):

@@ -28,7 +28,7 @@ import numpy as np
 
 from cep.engine.checkpoint.errors import CheckpointError, DamagedCheckpointError
 from cep.engine.checkpoint.tree import Blob, MalformedError, Where, place, put_together, take_apart
-from cep.engine.snapshot import Snapshot
+from cep.engine.state.snapshot import Snapshot
 
 MAGIC = b"\x89CEP\r\n\x1a\n"  # as in PNG: not text, and damaged by whatever mends line ends
 VERSION = 1

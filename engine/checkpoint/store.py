@@ -31,7 +31,7 @@ from cep.engine.checkpoint.errors import (
 from cep.engine.checkpoint.format import Decoded, Encoded, decode, encode, verify
 from cep.engine.checkpoint.objects import Objects, is_url, open_url
 from cep.engine.checkpoint.places import Directory, Place, TakenError
-from cep.engine.snapshot import Snapshot
+from cep.engine.state.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

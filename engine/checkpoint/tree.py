@@ -30,7 +30,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cep.engine.checkpoint.errors import CheckpointError
-from cep.engine.snapshot import Snapshot, Value
+from cep.engine.state.snapshot import Snapshot, Value
 
 Blob = npt.NDArray[np.uint8]
 Node = Any  # what json.loads returns

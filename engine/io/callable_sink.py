@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cep.engine.snapshot import Value
+from cep.engine.state.snapshot import Value
 
 
 class CallableSink:

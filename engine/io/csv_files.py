@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pcsv
 
-from cep.engine.errors import DataError
-from cep.engine.expression import DataType
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.expression import DataType
 from cep.engine.io.source import Access, Chunk, Source
 from cep.engine.results import ErrorBatch
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from cep.engine.errors import DataError
-from cep.engine.expression import DataType
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.expression import DataType
 from cep.engine.io.source import ROWS_PER_BATCH, Chunk, Source, once_source, table_source
 
 Row = Mapping[str, Any]

@@ -18,9 +18,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from cep.engine.errors import CepError, DataError
+from cep.engine.algebra.errors import CepError, DataError
 from cep.engine.io.writers import Writer, file_writer
-from cep.engine.snapshot import Value
+from cep.engine.state.snapshot import Value
 
 FORMATS = ("parquet", "jsonl", "csv")
 PENDING = ".inprogress"

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.json as pj
 
-from cep.engine.errors import DataError
-from cep.engine.expression import DataType
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.expression import DataType
 from cep.engine.io.dicts import as_schema, table_of_dicts
 from cep.engine.io.source import Access, Chunk, Source, once_source
 from cep.engine.results import ErrorBatch

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cep.engine.errors import DataError
+from cep.engine.algebra.errors import DataError
 from cep.engine.io.source import ROWS_PER_BATCH, Access, Chunk, Source
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from cep.engine.errors import DataError
-from cep.engine.expression import DataType
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.expression import DataType
 from cep.engine.io.csv_files import csv_source
 from cep.engine.io.dicts import dicts_source
 from cep.engine.io.frames import frame_table

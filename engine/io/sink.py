@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from cep.engine.snapshot import Value
+from cep.engine.state.snapshot import Value
 
 
 class Sink(Protocol):

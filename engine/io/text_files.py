@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cep.engine.errors import DataError
+from cep.engine.algebra.errors import DataError
 
 
 def read_text(path: str) -> str:

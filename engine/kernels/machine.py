@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from cep.engine.event_time import EARLIEST_US, LATEST_US
+from cep.engine.ingest.event_time import EARLIEST_US, LATEST_US
 from cep.engine.kernels.codes import Fault, Op, Register
 from cep.engine.kernels.jit import helper, inlined
 from cep.engine.kernels.layout import (

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from cep.engine.algebra.expression import DataType, Expression, Field
+from cep.engine.algebra.plan import EVENT_TIME
 from cep.engine.batch import Bools, EventBatch, Int64s
-from cep.engine.columns import Column, ColumnEvaluator
-from cep.engine.expression import DataType, Expression, Field
-from cep.engine.interning import TextCodes
-from cep.engine.key_space import KeySpace, SliceKeys
-from cep.engine.plan import EVENT_TIME
+from cep.engine.columns.evaluator import Column, ColumnEvaluator
+from cep.engine.state.interning import TextCodes
+from cep.engine.state.key_space import KeySpace, SliceKeys
 
 Words = tuple[Int64s, Bools | None]  # raw values, and which are valid; None: all
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.expression import DataType, Expression, Field
+from cep.engine.algebra.plan import Lookup, Table
 from cep.engine.batch import Int64s
-from cep.engine.columns import Column, column_of, data_type_of, to_arrow
-from cep.engine.columns_data import pc
-from cep.engine.errors import DataError
-from cep.engine.expression import DataType, Expression, Field
+from cep.engine.columns.data import pc
+from cep.engine.columns.evaluator import Column, column_of, data_type_of, to_arrow
 from cep.engine.kernels import interning, lookup
 from cep.engine.operators.fed import Fed
-from cep.engine.plan import Lookup, Table
 
 VALUE_SHOWN = 40
 

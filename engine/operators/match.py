@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cep.engine.arena import Chains, RunArena
+from cep.engine.algebra.expression import Expression
+from cep.engine.algebra.pattern import Pattern
+from cep.engine.automaton.nfa import build_nfa
+from cep.engine.automaton.program import split_condition
+from cep.engine.automaton.tables import Tables, build_tables, condition_name
 from cep.engine.batch import Bools, Int64s
-from cep.engine.columns import EvaluationError
-from cep.engine.expression import Expression
-from cep.engine.interning import TextCodes
+from cep.engine.columns.evaluator import EvaluationError
 from cep.engine.kernels import layout
 from cep.engine.kernels.codes import FAULT_TEXT, Fault
-from cep.engine.limits import Limit
-from cep.engine.nfa import build_nfa
 from cep.engine.operators.fed import Failure, Fed, Words
-from cep.engine.pattern import Pattern
-from cep.engine.program import split_condition
-from cep.engine.snapshot import Parts, Snapshot
-from cep.engine.tables import Tables, build_tables, condition_name
+from cep.engine.state.arena import Chains, RunArena
+from cep.engine.state.interning import TextCodes
+from cep.engine.state.limits import Limit
+from cep.engine.state.snapshot import Parts, Snapshot
 
 CONSTANT = True  # a condition that holds for every event
 BEGINNING = -(1 << 62)  # before any event

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from cep.engine.batch import EventBatch, Int64s
-from cep.engine.snapshot import Snapshot
+from cep.engine.state.snapshot import Snapshot
 from cep.engine.time.watermarks import HeldBy, StreamStatus
 
 FAR_US = 2**62  # differences to the end of time would overflow

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cep.engine.ingest_merge import as_union
+from cep.engine.ingest.merge import as_union
 
 INDEX_BITS = 32
 

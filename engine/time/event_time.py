@@ -15,11 +15,11 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.pattern import Stream
 from cep.engine.batch import Bools, EventBatch, Int64s
-from cep.engine.errors import DataError
-from cep.engine.event_store import take_rows
-from cep.engine.pattern import Stream
-from cep.engine.snapshot import Snapshot
+from cep.engine.state.event_store import take_rows
+from cep.engine.state.snapshot import Snapshot
 from cep.engine.time.arrivals import Arrived, LateBatch, Results, TimeStatus, numbered
 from cep.engine.time.columns import conformed, widened
 from cep.engine.time.lane import END_US, START_US

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cep.engine.errors import DataError
-from cep.engine.snapshot import Snapshot, Value
+from cep.engine.algebra.errors import DataError
+from cep.engine.state.snapshot import Snapshot, Value
 from cep.engine.time.arrivals import Arrivals
 from cep.engine.time.columns import conformed
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.pattern import Stream
 from cep.engine.batch import EventBatch
-from cep.engine.errors import DataError
-from cep.engine.pattern import Stream
-from cep.engine.snapshot import Snapshot
+from cep.engine.state.snapshot import Snapshot
 from cep.engine.time.arrivals import Arrived, Results, TimeStatus, numbered
 from cep.engine.time.columns import conformed
 from cep.engine.time.lane import END_US, START_US

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cep.engine.batch import EventBatch, Int64s
-from cep.engine.snapshot import Snapshot
+from cep.engine.state.snapshot import Snapshot
 from cep.engine.time.sorting import break_ties, is_ascending
 
 

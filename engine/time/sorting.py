@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from cep.engine.batch import Int64s
-from cep.engine.columns_data import pc
+from cep.engine.columns.data import pc
 from cep.engine.kernels import event_time as kernels
 
 ROWS_MIN = 2_048  # fewer are sorted by comparing, as are times that differ in more bits

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from cep.engine.batch import Int64s
-from cep.engine.columns_data import pc
+from cep.engine.columns.data import pc
 
 Source = tuple[Any, ...]
 

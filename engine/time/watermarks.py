@@ -23,16 +23,16 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.pattern import Stream
 from cep.engine.batch import Int64s
-from cep.engine.errors import DataError
 from cep.engine.kernels.layout import (
     SOURCE_EVENTS,
     SOURCE_IDLE,
     SOURCE_LATE,
     SOURCE_LATEST_US,
 )
-from cep.engine.pattern import Stream
-from cep.engine.snapshot import Snapshot
+from cep.engine.state.snapshot import Snapshot
 from cep.engine.time.lane import END_US, START_US, Lane, least_us
 from cep.engine.time.sources import Source, SourceCodes
 

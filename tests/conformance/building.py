@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cep.engine.expression import Binary, Captured, DataType, Expression, Field, Literal
-from cep.engine.normalise import normalise_steps
-from cep.engine.pattern import (
+from cep.engine.algebra.expression import Binary, Captured, DataType, Expression, Field, Literal
+from cep.engine.algebra.normalise import normalise_steps
+from cep.engine.algebra.pattern import (
     Contiguity,
     Definition,
     Group,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from cep.engine.expression import (
+from cep.engine.algebra.expression import (
     Binary,
     Call,
     Captured,

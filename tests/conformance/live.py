@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import cep
-from cep.engine.expression import DataType, Field, walk
-from cep.engine.pattern import Pattern, StreamField
-from cep.engine.plan import RuleSet
+from cep.engine.algebra.expression import DataType, Field, walk
+from cep.engine.algebra.pattern import Pattern, StreamField
+from cep.engine.algebra.plan import RuleSet
 from tests.conformance.building import MS_US, build_pattern, stream_of
 from tests.conformance.checking import Outcome
 from tests.conformance.loading import Case

@@ -20,9 +20,9 @@ from typing import Any
 import pyarrow as pa
 
 import cep
-from cep.engine.expression import Aggregated, DataType, Field, Literal
-from cep.engine.pattern import Output, Stream, StreamField
-from cep.engine.plan import Aggregate, RuleSet, Window, WindowKind
+from cep.engine.algebra.expression import Aggregated, DataType, Field, Literal
+from cep.engine.algebra.pattern import Output, Stream, StreamField
+from cep.engine.algebra.plan import Aggregate, RuleSet, Window, WindowKind
 from tests.conformance.live import CENTURIES_US
 from tests.conformance.loading import Case, Event
 from tests.conformance.windows import Driver

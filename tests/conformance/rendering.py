@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cep.engine.plan import RuleSet
+from cep.engine.algebra.plan import RuleSet
 from tests.conformance.building import build_pattern, stream_of
 from tests.conformance.loading import Case
 

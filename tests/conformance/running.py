@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import cep
 from cep.dsl import parse_rules
-from cep.engine.binding import bind_pattern
+from cep.engine.binding.patterns import bind_pattern
 from tests.conformance.checking import Outcome
 from tests.conformance.loading import Case, Event
 from tests.conformance.rendering import render

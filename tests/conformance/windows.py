@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from cep.engine.algebra.expression import Aggregated, DataType, Expression, Field, Literal
+from cep.engine.algebra.pattern import Output
+from cep.engine.algebra.plan import Aggregate, Window, WindowKind
 from cep.engine.batch import EventBatch, Int64s
-from cep.engine.columns import Column, column_of
-from cep.engine.expression import Aggregated, DataType, Expression, Field, Literal
-from cep.engine.interning import KeyCodes, TextCodes
+from cep.engine.columns.evaluator import Column, column_of
 from cep.engine.operators.fed import Fed
-from cep.engine.operators.window import WindowOperator
-from cep.engine.operators.window_rows import WindowRows
-from cep.engine.pattern import Output
-from cep.engine.plan import Aggregate, Window, WindowKind
+from cep.engine.operators.windows.operator import WindowOperator
+from cep.engine.operators.windows.rows import WindowRows
+from cep.engine.state.interning import KeyCodes, TextCodes
 
 CASES = Path(__file__).parent / "cases" / "windows.json"
 END_OF_STREAM = 2**63 - 1

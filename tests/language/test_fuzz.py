@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cep.dsl import parse_rules
-from cep.engine.errors import RuleError
+from cep.engine.algebra.errors import RuleError
 from cep.rules import check
 
 COUNT = int(os.environ.get("CEP_FUZZ", "3000"))

@@ -10,7 +10,7 @@ from cep.dsl import parse_rules
 from cep.dsl.example import Example
 from cep.dsl.examples import EXAMPLES
 from cep.dsl.messages import keys_of
-from cep.engine.errors import RuleError, render_problem
+from cep.engine.algebra.errors import RuleError, render_problem
 from cep.rules import check
 
 HERE = Path(__file__).parent

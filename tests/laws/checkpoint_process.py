@@ -15,7 +15,7 @@ import numpy as np
 
 from cep.engine.checkpoint.background import CheckpointWriter
 from cep.engine.checkpoint.store import CheckpointInfo, CheckpointStore
-from cep.engine.snapshot import Snapshot
+from cep.engine.state.snapshot import Snapshot
 
 
 def state(value: int, length: int) -> Snapshot:

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cep
+from cep.engine.algebra.pattern import Pattern
+from cep.engine.algebra.plan import RuleSet
 from cep.engine.checkpoint.format import read, write
-from cep.engine.pattern import Pattern
-from cep.engine.plan import RuleSet
-from cep.engine.snapshot import Snapshot
+from cep.engine.state.snapshot import Snapshot
 from tests.reference.random_patterns import STREAM, event_streams, patterns
 
 pytestmark = pytest.mark.filterwarnings("ignore::cep.rules.RuleWarning")

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cep.engine.algebra.pattern import Pattern, WithinScope
+from cep.engine.algebra.plan import flow_of
 from cep.engine.batch import EventBatch
-from cep.engine.binding import bind_pattern
-from cep.engine.pattern import Pattern, WithinScope
-from cep.engine.plan import flow_of
+from cep.engine.binding.patterns import bind_pattern
 from cep.engine.results import MatchBatch, Output
-from cep.engine.runtime import Runtime
+from cep.engine.runtime.runtime import Runtime
 from tests.reference.random_patterns import STREAM, event_streams, patterns
 
 Events = list[dict[str, Any]]

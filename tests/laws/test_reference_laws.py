@@ -12,9 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cep
-from cep.engine.binding import bind_pattern
-from cep.engine.expression import Binary, Expression, Field, InList, Literal
-from cep.engine.pattern import (
+from cep.engine.algebra.expression import Binary, Expression, Field, InList, Literal
+from cep.engine.algebra.pattern import (
     Alternation,
     Contiguity,
     Definition,
@@ -26,7 +25,8 @@ from cep.engine.pattern import (
     Step,
     Variable,
 )
-from cep.engine.plan import RuleSet
+from cep.engine.algebra.plan import RuleSet
+from cep.engine.binding.patterns import bind_pattern
 from tests.reference.matcher import reference_matches
 from tests.reference.random_patterns import LINKS, STREAM, event_streams, patterns
 

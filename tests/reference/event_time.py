@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cep.engine.pattern import Stream
+from cep.engine.algebra.pattern import Stream
 
 Event = dict[str, Any]
 Entry = tuple[Any, ...]

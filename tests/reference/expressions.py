@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cep.engine.expression import (
+from cep.engine.algebra.expression import (
     Between,
     Binary,
     Call,
@@ -29,7 +29,7 @@ from cep.engine.expression import (
     Literal,
     Unary,
 )
-from cep.engine.timestamp import parse_timestamp
+from cep.engine.algebra.timestamp import parse_timestamp
 
 Value = bool | int | float | str | None
 Event = Mapping[str, object]

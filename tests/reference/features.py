@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cep.engine.expression import Aggregated, DataType, Expression, Field, rebuild, walk
-from cep.engine.plan import Feature
+from cep.engine.algebra.expression import Aggregated, DataType, Expression, Field, rebuild, walk
+from cep.engine.algebra.plan import Feature
 from tests.reference.expressions import Value, cast, evaluate, fits, whole
 
 

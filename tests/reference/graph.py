@@ -24,8 +24,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from cep.engine.expression import Expression
-from cep.engine.pattern import (
+from cep.engine.algebra.expression import Expression
+from cep.engine.algebra.pattern import (
     Alternation,
     Contiguity,
     Element,

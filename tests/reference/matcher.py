@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from cep.engine.pattern import Pattern, SkipStrategy, WithinScope
+from cep.engine.algebra.pattern import Pattern, SkipStrategy, WithinScope
 from tests.reference.expressions import evaluate
 from tests.reference.graph import Action, Kind, Moment, State, build_graph
 from tests.reference.queue import TiedQueue

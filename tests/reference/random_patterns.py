@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from cep.engine.expression import (
+from cep.engine.algebra.expression import (
     Binary,
     Call,
     Captured,
@@ -20,8 +20,8 @@ from cep.engine.expression import (
     InList,
     Literal,
 )
-from cep.engine.normalise import normalise_steps
-from cep.engine.pattern import (
+from cep.engine.algebra.normalise import normalise_steps
+from cep.engine.algebra.pattern import (
     Alternation,
     Contiguity,
     Definition,
@@ -40,7 +40,7 @@ from cep.engine.pattern import (
     WithinScope,
     variables,
 )
-from cep.engine.validation import validate_pattern
+from cep.engine.algebra.validation import validate_pattern
 
 STREAM = Stream(
     "events",

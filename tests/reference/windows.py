@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cep.engine.plan import Window, WindowKind
+from cep.engine.algebra.plan import Window, WindowKind
 
 END_OF_TIME = 2**63 - 1
 BEHIND_EVENTS = 2**62

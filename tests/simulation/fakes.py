@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from cep.engine.snapshot import Snapshot
-from cep.result_errors import ErrorTable
+from cep.engine.state.snapshot import Snapshot
+from cep.results.errors import ErrorTable
 
 
 @dataclass

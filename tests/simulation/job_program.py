@@ -27,8 +27,8 @@ from cep.engine.io.callable_sink import CallableSink
 from cep.engine.io.file_sink import FileSink
 from cep.engine.io.replay.files import FileSource
 from cep.engine.io.sink import Sink
-from cep.job import Job
-from cep.job_status import JobStatus
+from cep.jobs.job import Job
+from cep.jobs.status import JobStatus
 from tests.simulation.fakes import JsonStore, SumDetector
 
 RULES = cep.compile(

@@ -8,9 +8,9 @@ import pytest
 
 from cep.builder import PatternBuilder, Sequence, either, group, pattern, permute, var
 from cep.dsl import parse_rules
-from cep.engine.errors import RuleError
-from cep.engine.expression import Binary, Field, Literal
-from cep.engine.pattern import Pattern
+from cep.engine.algebra.errors import RuleError
+from cep.engine.algebra.expression import Binary, Field, Literal
+from cep.engine.algebra.pattern import Pattern
 
 
 def parsed(text: str) -> Pattern:

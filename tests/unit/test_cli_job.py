@@ -24,8 +24,8 @@ def cep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.setattr("cep.job._detector_of", lambda *_: SumDetector)
-    monkeypatch.setattr("cep.job._store_at", _store_at)
+    monkeypatch.setattr("cep.jobs.job._detector_of", lambda *_: SumDetector)
+    monkeypatch.setattr("cep.jobs.job._store_at", _store_at)
     Path("rules.cep").write_text(RULES)
     Path("in").mkdir()
     Path("in/a.jsonl").write_text(lines(0, 30))
@@ -79,7 +79,7 @@ def test_a_signal_stops_a_job_with_a_last_checkpoint(
             os.kill(os.getpid(), number)
             return super().process_batch(table, stream)
 
-    monkeypatch.setattr("cep.job._detector_of", lambda *_: Signalled)
+    monkeypatch.setattr("cep.jobs.job._detector_of", lambda *_: Signalled)
     code, _, stderr = cep(*JOB, "--follow")
     assert (code, stderr.partition(",")[0]) == (0, "stopped: 30 rows read")
     assert len(written()) == 12

@@ -14,16 +14,16 @@ import pyarrow as pa
 import pytest
 
 import cep
-from cep.engine.errors import DataError
+from cep.engine.algebra.errors import DataError
 from cep.engine.io.callable_sink import CallableSink
 from cep.engine.io.file_sink import FileSink
 from cep.engine.io.replay.files import FileSource
 from cep.engine.io.replay.iterables import IterableSource
-from cep.engine.snapshot import Snapshot, Value
-from cep.job import Job
-from cep.job_channel import AbortedError, Channel
-from cep.job_options import JobError, parse_every
-from cep.job_status import JobStatus
+from cep.engine.state.snapshot import Snapshot, Value
+from cep.jobs.channel import AbortedError, Channel
+from cep.jobs.job import Job
+from cep.jobs.options import JobError, parse_every
+from cep.jobs.status import JobStatus
 from tests.simulation.fakes import FakeResult, MemoryStore, SumDetector
 
 RULES = cep.compile("pattern p from s by key match a b define a as true, b as value > a.value")
@@ -432,7 +432,7 @@ class Watched(Channel[Any]):
 
 def test_a_slow_sink_holds_back_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
     """1 batch in the sink, 2 before it, 1 in the detector, 2 before it, 1 in the source."""
-    monkeypatch.setattr("cep.job_loop.Channel", Watched)
+    monkeypatch.setattr("cep.jobs.loop.Channel", Watched)
     asked: list[int] = []
     asked_when_full: list[int] = []
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from cep.dsl import parse_rules
-from cep.engine.binding import bind_pattern
-from cep.engine.expression import DataType
-from cep.engine.pattern import Stream, StreamField
+from cep.engine.algebra.expression import DataType
+from cep.engine.algebra.pattern import Stream, StreamField
+from cep.engine.binding.patterns import bind_pattern
 from tests.reference.matcher import ReferenceResult, reference_matches
 
 FIELDS = (

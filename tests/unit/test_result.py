@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cep.engine.algebra.expression import DataType, Field
+from cep.engine.algebra.pattern import Output as Column
+from cep.engine.algebra.pattern import Pattern, Step, Stream, StreamField, Variable
 from cep.engine.batch import Int64s
-from cep.engine.expression import DataType, Field
-from cep.engine.pattern import Output as Column
-from cep.engine.pattern import Pattern, Step, Stream, StreamField, Variable
 from cep.engine.results import ErrorBatch, MatchBatch, Output
-from cep.result import MatchTable, Result, make_result
-from cep.result_columns import Layout
-from cep.result_ids import match_ids
+from cep.results.columns import Layout
+from cep.results.ids import match_ids
+from cep.results.result import MatchTable, Result, make_result
 
 SECOND = 1_000_000
 STEPS = (Step(Variable("a")), Step(Variable("b")))

@@ -16,9 +16,9 @@ import pytest
 import cep
 from cep.builder import pattern as begin
 from cep.builder import var
+from cep.engine.algebra.pattern import Pattern, Step, Variable
+from cep.engine.algebra.plan import Dataflow, RuleSet
 from cep.engine.batch import EventBatch
-from cep.engine.pattern import Pattern, Step, Variable
-from cep.engine.plan import Dataflow, RuleSet
 from cep.engine.results import MatchBatch, Output
 from cep.rules import check
 
@@ -263,7 +263,7 @@ def test_what_was_done_to_the_input_is_in_the_notes() -> None:
 
 @pytest.mark.usefixtures("fake")
 def test_stream_gives_a_result_per_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cep.engine.ingest.ROWS_PER_BATCH", 2)
+    monkeypatch.setattr("cep.engine.ingest.feed.ROWS_PER_BATCH", 2)
     rules = cep.compile(PAIRS)
     parts = list(rules.stream([*rows(1, 2, 4, 3), {"ts": None}]))
     assert sum(part.events for part in parts) == 5

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from cep.engine.errors import DataError
-from cep.engine.expression import DataType
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.expression import DataType
 from cep.engine.io.csv_files import delimiter_of, parse_records
 from cep.engine.io.json_lines import parse_lines
 from cep.engine.io.parquet_files import rows_from

@@ -11,8 +11,8 @@ import hashlib
 import os
 from dataclasses import dataclass
 
-from cep.engine.errors import DataError
-from cep.engine.snapshot import Value
+from cep.engine.algebra.errors import DataError
+from cep.engine.state.snapshot import Value
 
 MARK_BYTES = 4096
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from cep.engine.errors import DataError
-from cep.engine.expression import DataType
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.expression import DataType
 from cep.engine.io.readers import check_content, files_at, format_of, is_known
 from cep.engine.io.replay.file_readers import Reading, known_schema, read_parts
 from cep.engine.io.replay.file_state import FileState, check_unchanged, file_size
@@ -24,7 +24,7 @@ from cep.engine.io.replay.source import (
     schema_of,
 )
 from cep.engine.io.source import ROWS_PER_BATCH
-from cep.engine.snapshot import Value
+from cep.engine.state.snapshot import Value
 
 KIND = "files"
 BYTES_PER_BATCH = 1 << 22

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from cep.engine.errors import DataError
-from cep.engine.expression import DataType
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.expression import DataType
 from cep.engine.io.dicts import as_schema, table_of_dicts
 from cep.engine.io.readers import without_views
 from cep.engine.io.replay.source import (
@@ -21,7 +21,7 @@ from cep.engine.io.replay.source import (
     schema_bytes,
     schema_of,
 )
-from cep.engine.snapshot import Value
+from cep.engine.state.snapshot import Value
 
 KIND = "iterable"
 Make = Callable[[Value | None], Iterable[Any]]

@@ -7,10 +7,10 @@ from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
-from cep.engine.errors import DataError
-from cep.engine.expression import DataType
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.expression import DataType
 from cep.engine.results import ErrorBatch
-from cep.engine.snapshot import Value
+from cep.engine.state.snapshot import Value
 
 Declared = Mapping[str, Mapping[str, DataType]]
 """Stream name -> the fields whose type the rules state; "" is the only stream of all."""

@@ -13,7 +13,7 @@ from cep.engine.io.replay.source import (
     check_position,
     fields_of,
 )
-from cep.engine.snapshot import Value
+from cep.engine.state.snapshot import Value
 
 KIND = "streams"
 ENDED: Any = object()

@@ -10,9 +10,9 @@ from lark import Lark
 
 from cep.dsl import parse_duration, parse_expression, parse_rules, parse_select
 from cep.dsl.parser import NoLexer, grammar
-from cep.engine.errors import RuleError, Span
-from cep.engine.expression import Binary, DataType, Field, Literal, walk
-from cep.engine.pattern import Pattern, Variable
+from cep.engine.algebra.errors import RuleError, Span
+from cep.engine.algebra.expression import Binary, DataType, Field, Literal, walk
+from cep.engine.algebra.pattern import Pattern, Variable
 
 
 def pattern_of(text: str) -> Pattern:

@@ -6,10 +6,10 @@ import pytest
 
 from cep.dsl import parse_rules
 from cep.dsl.rules import read_rules
-from cep.engine.errors import RuleError, Span
-from cep.engine.expression import Aggregated, Binary, Captured, DataType, Field, Literal
-from cep.engine.pattern import Output, Stream, StreamField
-from cep.engine.plan import (
+from cep.engine.algebra.errors import RuleError, Span
+from cep.engine.algebra.expression import Aggregated, Binary, Captured, DataType, Field, Literal
+from cep.engine.algebra.pattern import Output, Stream, StreamField
+from cep.engine.algebra.plan import (
     Aggregate,
     Feature,
     Join,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cep.engine.arena import RunArena
 from cep.engine.kernels import layout
 from cep.engine.operators.match import MatchOperator
+from cep.engine.state.arena import RunArena
 
 
 def check(operator: MatchOperator) -> None:

@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cep.engine.arena import Chains, RunArena
+from cep.engine.algebra.pattern import Pattern
+from cep.engine.automaton.nfa import build_nfa
+from cep.engine.automaton.program import split_condition
+from cep.engine.automaton.tables import build_tables
 from cep.engine.batch import Int64s
-from cep.engine.binding import bind_pattern
+from cep.engine.binding.patterns import bind_pattern
 from cep.engine.kernels import layout
-from cep.engine.limits import Limit
-from cep.engine.nfa import build_nfa
-from cep.engine.pattern import Pattern
-from cep.engine.program import split_condition
-from cep.engine.tables import build_tables
-from cep.engine.texts import TextCodes
+from cep.engine.state.arena import Chains, RunArena
+from cep.engine.state.limits import Limit
+from cep.engine.state.texts import TextCodes
 from tests.reference.expressions import evaluate
 from tests.reference.random_patterns import STREAM
 from tests.unit.engine.arena_check import check_arena

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as npst
 
 from cep.engine.checkpoint.format import HEADER, MAGIC, encode
 from cep.engine.checkpoint.tree import DTYPES
-from cep.engine.snapshot import Snapshot
+from cep.engine.state.snapshot import Snapshot
 
 
 def file_of(snapshot: Snapshot) -> bytes:

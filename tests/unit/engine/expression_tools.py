@@ -6,9 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cep.engine.binding import bind_pattern
-from cep.engine.columns import ColumnEvaluator, data_type_of, to_arrow
-from cep.engine.expression import (
+from cep.engine.algebra.expression import (
     Between,
     Binary,
     Call,
@@ -24,7 +22,9 @@ from cep.engine.expression import (
     Literal,
     Unary,
 )
-from cep.engine.pattern import Output, Pattern, Step, Stream, StreamField, Variable
+from cep.engine.algebra.pattern import Output, Pattern, Step, Stream, StreamField, Variable
+from cep.engine.binding.patterns import bind_pattern
+from cep.engine.columns.evaluator import ColumnEvaluator, data_type_of, to_arrow
 
 
 def exp(value: object) -> Expression:

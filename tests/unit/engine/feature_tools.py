@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from cep.engine.algebra.expression import Aggregated, Binary, DataType, Expression, Field, Literal
+from cep.engine.algebra.plan import Feature, Over
 from cep.engine.batch import EventBatch, Int64s
-from cep.engine.columns import ARROW_TYPES
-from cep.engine.expression import Aggregated, Binary, DataType, Expression, Field, Literal
-from cep.engine.interning import TextCodes
-from cep.engine.operators.feature import FeatureOperator, group_features
+from cep.engine.columns.evaluator import ARROW_TYPES
+from cep.engine.operators.features.operator import FeatureOperator, group_features
 from cep.engine.operators.fed import Fed
-from cep.engine.plan import Feature, Over
+from cep.engine.state.interning import TextCodes
 from tests.reference.features import Happening
 
 BOOLEAN, INTEGER, FLOAT = DataType.BOOLEAN, DataType.INTEGER, DataType.FLOAT

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cep.engine.expression import DataType, Expression
-from cep.engine.interning import TextCodes
+from cep.engine.algebra.expression import DataType, Expression
+from cep.engine.automaton.program import Instruction, Machine, compile_program, slots_needed
+from cep.engine.automaton.tables import encode_programs
 from cep.engine.kernels import layout
 from cep.engine.kernels.capture import capture
 from cep.engine.kernels.codes import Fault
 from cep.engine.kernels.jit import kernel
 from cep.engine.kernels.machine import holds
-from cep.engine.program import Instruction, Machine, compile_program, slots_needed
-from cep.engine.tables import encode_programs
+from cep.engine.state.interning import TextCodes
 from tests.reference.expressions import Event, Value, evaluate
 
 VARIABLES = ("a", "b")

@@ -10,16 +10,16 @@ import numpy as np
 import pyarrow as pa
 
 from cep.dsl import parse_rules
+from cep.engine.algebra.expression import DataType
+from cep.engine.algebra.pattern import Pattern, Stream, StreamField
+from cep.engine.algebra.plan import flow_of
+from cep.engine.automaton.nfa import build_nfa
+from cep.engine.automaton.tables import Tables, build_tables
 from cep.engine.batch import EventBatch
-from cep.engine.binding import bind_pattern
-from cep.engine.expression import DataType
-from cep.engine.interning import TextCodes
-from cep.engine.nfa import build_nfa
-from cep.engine.pattern import Pattern, Stream, StreamField
-from cep.engine.plan import flow_of
+from cep.engine.binding.patterns import bind_pattern
 from cep.engine.results import MatchBatch, Output
-from cep.engine.runtime import Runtime
-from cep.engine.tables import Tables, build_tables
+from cep.engine.runtime.runtime import Runtime
+from cep.engine.state.interning import TextCodes
 from tests.unit.engine.arena_check import check
 
 ARROW = {

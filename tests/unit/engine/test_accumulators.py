@@ -16,17 +16,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cep.engine.accumulators import squared_deviations
-from cep.engine.accumulators_gathered import quantile_of
+from cep.engine.algebra.errors import CepError
+from cep.engine.algebra.expression import Aggregated, DataType, Expression, Field, Literal
+from cep.engine.algebra.pattern import Output
+from cep.engine.algebra.plan import Aggregate, Window, WindowKind
 from cep.engine.batch import EventBatch
-from cep.engine.errors import CepError
-from cep.engine.expression import Aggregated, DataType, Expression, Field, Literal
-from cep.engine.interning import TextCodes
 from cep.engine.operators.fed import Fed
-from cep.engine.operators.window import WindowOperator
-from cep.engine.operators.window_rows import WindowRows
-from cep.engine.pattern import Output
-from cep.engine.plan import Aggregate, Window, WindowKind
+from cep.engine.operators.windows.accumulators import squared_deviations
+from cep.engine.operators.windows.accumulators_gathered import quantile_of
+from cep.engine.operators.windows.operator import WindowOperator
+from cep.engine.operators.windows.rows import WindowRows
+from cep.engine.state.interning import TextCodes
 from tests.unit.engine.window_tools import Longest
 
 ARROW: dict[DataType, pa.DataType] = {

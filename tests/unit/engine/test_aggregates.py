@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from cep.engine.aggregates import (
+from cep.engine.algebra.aggregates import (
     AGGREGATES,
     AggregateFunction,
     aggregate_type,
     functions_by_name,
     problem_with_parameters,
 )
-from cep.engine.errors import RuleError
-from cep.engine.expression import DataType, Field, Literal
+from cep.engine.algebra.errors import RuleError
+from cep.engine.algebra.expression import DataType, Field, Literal
 
 
 def function(name: str, argument: DataType | None = None) -> AggregateFunction:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cep.engine.arena import RunArena
 from cep.engine.kernels import layout
+from cep.engine.state.arena import RunArena
 from tests.unit.engine.arena_check import check_arena
 from tests.unit.engine.runtime_tools import Running, letters, named, shown, tables_of
 

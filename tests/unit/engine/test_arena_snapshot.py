@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cep.engine.arena import RunArena
+from cep.engine.algebra.pattern import Pattern
 from cep.engine.batch import Int64s
-from cep.engine.pattern import Pattern
-from cep.engine.snapshot import Snapshot
+from cep.engine.state.arena import RunArena
+from cep.engine.state.snapshot import Snapshot
 from tests.reference.random_patterns import event_streams, patterns
 from tests.unit.engine.arena_check import check_arena
 from tests.unit.engine.arena_tools import Driven, Event

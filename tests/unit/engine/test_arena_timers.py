@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cep.engine.algebra.pattern import Pattern
 from cep.engine.kernels import layout
-from cep.engine.pattern import Pattern
 from tests.reference.random_patterns import event_streams, patterns
 from tests.unit.engine.arena_tools import WAITING, Driven, Event, Result, run
 from tests.unit.engine.runtime_tools import letters, pattern_of

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.pattern import Stream
 from cep.engine.batch import EventBatch
-from cep.engine.errors import DataError
 from cep.engine.kernels.layout import NEVER
-from cep.engine.pattern import Stream
 from cep.engine.time.event_time import EventTime
 from cep.engine.time.lane import START_US
 from tests.reference.event_time import Entry

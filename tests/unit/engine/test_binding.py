@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cep.engine.binding import Schema, bind_pattern
-from cep.engine.errors import Span
-from cep.engine.expression import DataType, Expression, Field, Literal, walk
-from cep.engine.pattern import (
+from cep.engine.algebra.errors import Span
+from cep.engine.algebra.expression import DataType, Expression, Field, Literal, walk
+from cep.engine.algebra.pattern import (
     Definition,
     Group,
     Negation,
@@ -19,6 +18,7 @@ from cep.engine.pattern import (
     StreamField,
     Variable,
 )
+from cep.engine.binding.patterns import Schema, bind_pattern
 from tests.unit.engine.expression_tools import (
     among,
     between,

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 
+from cep.engine.algebra.errors import CepError
 from cep.engine.checkpoint.errors import CheckpointError, DamagedCheckpointError
 from cep.engine.checkpoint.format import BytesReader, encode, read, verify, write
 from cep.engine.checkpoint.tree import take_apart
-from cep.engine.errors import CepError
-from cep.engine.snapshot import Snapshot
+from cep.engine.state.snapshot import Snapshot
 from tests.unit.engine.checkpoint_tools import (
     arrow_tree,
     assert_same,

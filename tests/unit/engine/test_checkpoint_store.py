@@ -18,7 +18,7 @@ from cep.engine.checkpoint import objects
 from cep.engine.checkpoint.errors import CheckpointError, CheckpointWarning
 from cep.engine.checkpoint.format import Decoded, Readable, decode
 from cep.engine.checkpoint.store import CheckpointInfo, CheckpointStore, read_checkpoint
-from cep.engine.snapshot import Snapshot
+from cep.engine.state.snapshot import Snapshot
 from tests.unit.engine.checkpoint_places import Spot, names_of, opened_path, s3_options, spot
 from tests.unit.engine.checkpoint_tools import arrow_tree, assert_same, forged, small_tree
 

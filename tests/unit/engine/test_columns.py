@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cep.engine.columns import ColumnEvaluator, column_of, data_type_of, to_arrow
-from cep.engine.expression import DataType, Literal
+from cep.engine.algebra.expression import DataType, Literal
+from cep.engine.columns.evaluator import ColumnEvaluator, column_of, data_type_of, to_arrow
 from tests.unit.engine.expression_tools import (
     among,
     between,

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cep.engine.columns import ColumnEvaluator, to_arrow
-from cep.engine.expression import DataType, Expression, Literal
+from cep.engine.algebra.expression import DataType, Expression, Literal
+from cep.engine.columns.evaluator import ColumnEvaluator, to_arrow
 from tests.reference.expressions import evaluate
 from tests.unit.engine.expression_tools import (
     among,

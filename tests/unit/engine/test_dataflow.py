@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 
 from cep.dsl import parse_rules
-from cep.engine.aggregates import AggregateFunction
-from cep.engine.dataflow import base_streams, build_dataflow
-from cep.engine.expression import Aggregated, DataType, Field
-from cep.engine.pattern import Pattern, Stream, StreamField
-from cep.engine.plan import (
+from cep.engine.algebra.aggregates import AggregateFunction
+from cep.engine.algebra.expression import Aggregated, DataType, Field
+from cep.engine.algebra.pattern import Pattern, Stream, StreamField
+from cep.engine.algebra.plan import (
     Aggregate,
     Dataflow,
     Feature,
@@ -19,6 +18,7 @@ from cep.engine.plan import (
     NodeKind,
     Over,
 )
+from cep.engine.dataflow.build import base_streams, build_dataflow
 
 STREAMS = """
 stream transactions (card text, merchant int, ts timestamp, amount float) time ts;

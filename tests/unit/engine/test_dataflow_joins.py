@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cep.dsl import parse_rules
+from cep.engine.algebra.pattern import Pattern, Stream
+from cep.engine.algebra.plan import EVENT_TIME, NodeKind, flow_of
 from cep.engine.batch import EventBatch
-from cep.engine.dataflow import base_streams, build_dataflow
-from cep.engine.pattern import Pattern, Stream
-from cep.engine.plan import EVENT_TIME, NodeKind, flow_of
-from cep.engine.runtime import Runtime
+from cep.engine.dataflow.build import base_streams, build_dataflow
+from cep.engine.runtime.runtime import Runtime
 from tests.reference.matcher import reference_matches
 from tests.unit.engine.runtime_tools import shown
 

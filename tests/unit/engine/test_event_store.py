@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from cep.engine.batch import EventBatch, Int64s
-from cep.engine.event_store import CHUNKS_MAX, EventStore, take_rows
+from cep.engine.state.event_store import CHUNKS_MAX, EventStore, take_rows
 
 
 def batch(*numbers: int, stream: bool = True) -> EventBatch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cep.engine.explain import GraphEdge, GraphNode, explain
+from cep.engine.automaton.explain import GraphEdge, GraphNode, explain
 from tests.unit.engine.runtime_tools import EVENTS, letters, pattern_of
 
 CARDS = """

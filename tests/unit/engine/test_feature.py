@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cep.engine.errors import CepError
-from cep.engine.expression import Aggregated, Field, Literal
-from cep.engine.operators.feature import FeatureOperator, group_features
-from cep.engine.operators.feature_plan import FeatureGroup
-from cep.engine.plan import Over
+from cep.engine.algebra.errors import CepError
+from cep.engine.algebra.expression import Aggregated, Field, Literal
+from cep.engine.algebra.plan import Over
+from cep.engine.operators.features.operator import FeatureOperator, group_features
+from cep.engine.operators.features.plan import FeatureGroup
 from tests.reference.features import Happening
 from tests.unit.engine.feature_tools import (
     BOOLEAN,

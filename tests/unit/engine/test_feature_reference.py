@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cep.engine.expression import Aggregated, DataType, Expression, walk
-from cep.engine.plan import Feature, Over
+from cep.engine.algebra.expression import Aggregated, DataType, Expression, walk
+from cep.engine.algebra.plan import Feature, Over
 from tests.reference.features import Happening, feature_values
 from tests.unit.engine.feature_tools import (
     BOOLEAN,

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cep
+from cep.engine.algebra.expression import Aggregated, Expression, Literal
+from cep.engine.algebra.pattern import Stream, StreamField
+from cep.engine.algebra.plan import Feature, Over
 from cep.engine.batch import EventBatch
-from cep.engine.enrich import Enricher
-from cep.engine.expression import Aggregated, Expression, Literal
-from cep.engine.pattern import Stream, StreamField
-from cep.engine.plan import Feature, Over
+from cep.engine.runtime.enrich import Enricher
 from tests.reference.features import Happening, feature_values
 from tests.unit.engine.feature_tools import (
     BOOLEAN,

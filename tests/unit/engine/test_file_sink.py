@@ -12,10 +12,10 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 import pytest
 
-from cep.engine.errors import DataError
+from cep.engine.algebra.errors import DataError
 from cep.engine.io.callable_sink import CallableSink
 from cep.engine.io.file_sink import FileSink
-from cep.engine.snapshot import Value
+from cep.engine.state.snapshot import Value
 
 
 def rows(*numbers: int) -> pa.Table:

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cep.engine.errors import DataError
-from cep.engine.expression import DataType
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.expression import DataType
 from cep.engine.io.replay.files import FileSource
 from cep.engine.io.replay.source import Piece
 from cep.engine.io.replay.text_blocks import blocks, line_end, record_end
-from cep.engine.snapshot import Value
+from cep.engine.state.snapshot import Value
 
 Rows = list[dict[str, Any]]
 

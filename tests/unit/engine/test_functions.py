@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cep.engine.columns_functions import IMPLEMENTATIONS
-from cep.engine.expression import DataType
-from cep.engine.functions import FUNCTIONS, closest, common_type
+from cep.engine.algebra.expression import DataType
+from cep.engine.algebra.functions import FUNCTIONS, closest, common_type
+from cep.engine.columns.functions import IMPLEMENTATIONS
 from tests.unit.engine.expression_tools import bound, call, errors, evaluated, f, us, values
 
 NAN, INF = math.nan, math.inf

@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from cep.engine import ingest
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.expression import DataType
+from cep.engine.algebra.pattern import Stream, StreamField
 from cep.engine.batch import EventBatch
-from cep.engine.errors import DataError
-from cep.engine.event_time import read_times
-from cep.engine.expression import DataType
-from cep.engine.ingest import Feed, open_feed
+from cep.engine.ingest.event_time import read_times
+from cep.engine.ingest.feed import Feed, open_feed
 from cep.engine.io import source
-from cep.engine.pattern import Stream, StreamField
 from cep.engine.results import ErrorBatch
 
 SECOND = 1_000_000

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cep.engine.algebra.expression import DataType
 from cep.engine.batch import Int64s
-from cep.engine.columns import Column
-from cep.engine.expression import DataType
-from cep.engine.interning import IntegerCodes, KeyCodes, saved_keys
+from cep.engine.columns.evaluator import Column
+from cep.engine.state.interning import IntegerCodes, KeyCodes, saved_keys
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 

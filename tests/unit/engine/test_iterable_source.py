@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cep.engine.errors import DataError
+from cep.engine.algebra.errors import DataError
 from cep.engine.io.replay.iterables import IterableSource
 from cep.engine.io.replay.source import Pieces
 from cep.engine.io.replay.streams import StreamsSource
-from cep.engine.snapshot import Value
+from cep.engine.state.snapshot import Value
 
 
 def numbers(upto: int) -> Any:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cep.engine.columns import Column
-from cep.engine.columns_data import column_of
-from cep.engine.expression import DataType
-from cep.engine.key_groups import KEY_GROUPS, KeyGrouping, key_groups
+from cep.engine.algebra.expression import DataType
+from cep.engine.columns.data import column_of
+from cep.engine.columns.evaluator import Column
+from cep.engine.state.key_groups import KEY_GROUPS, KeyGrouping, key_groups
 
 
 def column(data: list[Any], kind: Any = None) -> Column:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cep.engine.errors import DataError
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.pattern import Pattern
 from cep.engine.kernels import layout
-from cep.engine.limits import Limit, Policy
-from cep.engine.pattern import Pattern
+from cep.engine.state.limits import Limit, Policy
 from tests.reference.random_patterns import event_streams, patterns
 from tests.unit.engine.arena_tools import WAITING, Driven, Event, run
 from tests.unit.engine.runtime_tools import letters, pattern_of

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.expression import DataType
+from cep.engine.algebra.pattern import StreamField
+from cep.engine.algebra.plan import Lookup, Table
 from cep.engine.batch import EventBatch
-from cep.engine.columns import ARROW_TYPES
-from cep.engine.errors import DataError
-from cep.engine.expression import DataType
-from cep.engine.interning import TextCodes
+from cep.engine.columns.evaluator import ARROW_TYPES
 from cep.engine.operators.fed import Fed
 from cep.engine.operators.lookup import Codes, LookupOperator
-from cep.engine.pattern import StreamField
-from cep.engine.plan import Lookup, Table
+from cep.engine.state.interning import TextCodes
 
 INTEGER, FLOAT, TEXT = DataType.INTEGER, DataType.FLOAT, DataType.TEXT
 

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 
 import cep
+from cep.engine.algebra.expression import Binary, DataType, Expression, Field, Literal
 from cep.engine.batch import Int64s
-from cep.engine.columns import ColumnEvaluator
-from cep.engine.expression import Binary, DataType, Expression, Field, Literal
-from cep.engine.key_slots import KeySlots
+from cep.engine.columns.evaluator import ColumnEvaluator
+from cep.engine.state.key_slots import KeySlots
 from cep.rules import check
 from tests.unit.engine.runtime_tools import Running, letters, named
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cep.engine.binding import bind_pattern
-from cep.engine.expression import DataType, Expression
-from cep.engine.measures import evaluate_outputs
+from cep.engine.algebra.expression import DataType, Expression
+from cep.engine.binding.patterns import bind_pattern
+from cep.engine.columns.measures import evaluate_outputs
 from cep.engine.results import MatchBatch
 from tests.reference.expressions import evaluate
 from tests.unit.engine.expression_tools import (

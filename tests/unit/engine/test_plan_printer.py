@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 
 from cep.dsl import parse_rules
-from cep.engine.expression import Aggregated, DataType, Field, Literal
-from cep.engine.pattern import Output
-from cep.engine.plan import (
+from cep.engine.algebra.expression import Aggregated, DataType, Field, Literal
+from cep.engine.algebra.pattern import Output
+from cep.engine.algebra.plan import (
     Aggregate,
     Feature,
     Join,
@@ -17,8 +17,8 @@ from cep.engine.plan import (
     Window,
     WindowKind,
 )
-from cep.engine.plan_printer import print_aggregate, print_feature, print_join, print_table
-from cep.engine.validation_plan import validate_rules
+from cep.engine.algebra.plan_printer import print_aggregate, print_feature, print_join, print_table
+from cep.engine.algebra.validation_plan import validate_rules
 from tests.plan_strategies import rule_sets
 
 MINUTE_US = 60_000_000

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from cep.dsl import parse_expression, parse_rules
 from cep.dsl.parser import grammar
-from cep.engine.expression import (
+from cep.engine.algebra.expression import (
     Binary,
     Captured,
     DataType,
@@ -16,7 +16,7 @@ from cep.engine.expression import (
     Literal,
     Unary,
 )
-from cep.engine.pattern import (
+from cep.engine.algebra.pattern import (
     Alternation,
     Contiguity,
     Definition,
@@ -31,8 +31,8 @@ from cep.engine.pattern import (
     StreamField,
     Variable,
 )
-from cep.engine.plan import RuleSet
-from cep.engine.printer import (
+from cep.engine.algebra.plan import RuleSet
+from cep.engine.algebra.printer import (
     NO_VARIABLES,
     RESERVED,
     print_duration,

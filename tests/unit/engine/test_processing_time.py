@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from cep.engine.errors import DataError
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.pattern import Stream
 from cep.engine.kernels.layout import NEVER
-from cep.engine.pattern import Stream
 from cep.engine.time.arrivals import Arrivals
 from cep.engine.time.event_time import EventTime
 from cep.engine.time.lane import START_US

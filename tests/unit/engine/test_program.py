@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from cep.engine.expression import DataType, Expression, Field, rebuild
+from cep.engine.algebra.expression import DataType, Expression, Field, rebuild
+from cep.engine.automaton.program import Machine, NotInKernelError, compile_program, split_condition
 from cep.engine.kernels.codes import Fault
-from cep.engine.program import Machine, NotInKernelError, compile_program, split_condition
 from tests.reference.expressions import Event, Value
 from tests.unit.engine.expression_tools import (
     among,

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cep.engine.errors import DataError
-from cep.engine.expression import DataType
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.expression import DataType
 from cep.engine.io import csv_files, json_lines
 from cep.engine.io.json_lines import json_stream_source
 from cep.engine.io.readers import open_source

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cep.engine.pattern import Stream
+from cep.engine.algebra.pattern import Stream
 from cep.engine.results import Output
 from tests.unit.engine.runtime_tools import (
     EVENTS,
@@ -235,7 +235,7 @@ def test_tiny_buffers_and_slices_change_nothing(match: str, skip: str) -> None:
 def test_keys_events_and_captures_that_nobody_needs_are_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("cep.engine.key_space.KEYS_KEPT_MIN", 64)
+    monkeypatch.setattr("cep.engine.state.key_space.KEYS_KEPT_MIN", 64)
     pattern = letters("a -> b", "within 3 seconds", by="by k")
     running = Running(pattern, slice_rows=1000)
     sizes = []
@@ -255,7 +255,7 @@ def test_keys_events_and_captures_that_nobody_needs_are_forgotten(
 
 
 def test_a_run_outlives_that_its_neighbours_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cep.engine.key_space.KEYS_KEPT_MIN", 4)
+    monkeypatch.setattr("cep.engine.state.key_space.KEYS_KEPT_MIN", 4)
     running = Running(letters("a -> b", by="by k, n"), slice_rows=50)
     running.feed([named("akept", n=-7)])
     for batch in range(40):

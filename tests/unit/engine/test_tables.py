@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cep.engine.errors import RuleError
+from cep.engine.algebra.errors import RuleError
 from cep.engine.kernels import layout
 from tests.unit.engine.runtime_tools import letters, pattern_of, tables_of
 

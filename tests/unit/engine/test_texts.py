@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cep.engine.batch import Int64s
-from cep.engine.texts import SeenDictionary, TextCodes
+from cep.engine.state.texts import SeenDictionary, TextCodes
 
 TYPES = [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())]
 

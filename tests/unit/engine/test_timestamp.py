@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from cep.engine.timestamp import parse_timestamp
+from cep.engine.algebra.timestamp import parse_timestamp
 
 
 @pytest.mark.parametrize(

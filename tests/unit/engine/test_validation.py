@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
-from cep.engine.expression import Binary, Captured, Expression, Field, Literal, Unary
-from cep.engine.pattern import (
+from cep.engine.algebra.expression import Binary, Captured, Expression, Field, Literal, Unary
+from cep.engine.algebra.pattern import (
     ONE,
     Alternation,
     Contiguity,
@@ -24,7 +24,7 @@ from cep.engine.pattern import (
     Step,
     Variable,
 )
-from cep.engine.validation import validate_pattern
+from cep.engine.algebra.validation import validate_pattern
 from tests.strategies import patterns
 
 MINUTE_US = 60_000_000

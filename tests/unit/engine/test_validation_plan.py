@@ -6,10 +6,35 @@ from dataclasses import replace
 
 import pytest
 
-from cep.engine.expression import Aggregated, Binary, Captured, DataType, Expression, Field, Literal
-from cep.engine.pattern import Definition, Output, Pattern, Step, Stream, StreamField, Variable
-from cep.engine.plan import Aggregate, Feature, Join, Over, RuleSet, Table, Window, WindowKind
-from cep.engine.validation_plan import validate_rules
+from cep.engine.algebra.expression import (
+    Aggregated,
+    Binary,
+    Captured,
+    DataType,
+    Expression,
+    Field,
+    Literal,
+)
+from cep.engine.algebra.pattern import (
+    Definition,
+    Output,
+    Pattern,
+    Step,
+    Stream,
+    StreamField,
+    Variable,
+)
+from cep.engine.algebra.plan import (
+    Aggregate,
+    Feature,
+    Join,
+    Over,
+    RuleSet,
+    Table,
+    Window,
+    WindowKind,
+)
+from cep.engine.algebra.validation_plan import validate_rules
 
 COUNT = Aggregated("count")
 FEATURE = Feature("f", "s", COUNT, Over())

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.pattern import Stream
 from cep.engine.batch import Int64s
-from cep.engine.errors import DataError
 from cep.engine.kernels.layout import NEVER
-from cep.engine.pattern import Stream
 from cep.engine.time.lane import START_US
 from cep.engine.time.watermarks import HeldBy, Watermarks
 from tests.reference.event_time import PlainEventTime

@@ -10,16 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from cep.engine.algebra.errors import RuleError
+from cep.engine.algebra.expression import Aggregated, Binary, DataType, Expression, Field, Literal
+from cep.engine.algebra.pattern import Output
+from cep.engine.algebra.plan import Aggregate, Window, WindowKind
 from cep.engine.batch import EventBatch
-from cep.engine.errors import RuleError
-from cep.engine.expression import Aggregated, Binary, DataType, Expression, Field, Literal
-from cep.engine.interning import TextCodes
 from cep.engine.kernels import windows_layout as layout
 from cep.engine.operators.fed import Fed
-from cep.engine.operators.window import WindowOperator
-from cep.engine.operators.window_grid import grid_of
-from cep.engine.pattern import Output
-from cep.engine.plan import Aggregate, Window, WindowKind
+from cep.engine.operators.windows.grid import grid_of
+from cep.engine.operators.windows.operator import WindowOperator
+from cep.engine.state.interning import TextCodes
 from tests.reference.windows import Arrival
 from tests.unit.engine.window_tools import GAP, IN_LANES, Feeder, I, Longest, T, aggregate, node
 

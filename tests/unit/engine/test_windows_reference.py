@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from cep.engine.expression import DataType, Expression, Literal
-from cep.engine.plan import Window, WindowKind
+from cep.engine.algebra.expression import DataType, Expression, Literal
+from cep.engine.algebra.plan import Window, WindowKind
 from tests.reference.windows import Arrival, ReferenceWindows
 from tests.unit.engine.window_tools import (
     GAP,

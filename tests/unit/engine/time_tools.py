@@ -11,8 +11,8 @@ import pyarrow as pa
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
+from cep.engine.algebra.pattern import Stream
 from cep.engine.batch import EventBatch
-from cep.engine.pattern import Stream
 from cep.engine.time.arrivals import Arrivals, Arrived
 from tests.reference.event_time import Entry, Event, PlainEventTime
 

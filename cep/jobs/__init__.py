@@ -1,0 +1,1 @@
+"""Rules that run on and on: sources, checkpoints, sinks."""

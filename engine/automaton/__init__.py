@@ -1,0 +1,1 @@
+"""A pattern -> an automaton -> integer tables and programs for the kernels."""

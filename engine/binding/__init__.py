@@ -1,0 +1,1 @@
+"""Names and types: expressions meet the fields of their streams."""

@@ -1,0 +1,1 @@
+"""A rule set bound to its streams -> what runs, in which order, on which feed."""

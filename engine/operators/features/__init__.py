@@ -1,0 +1,1 @@
+"""Fields computed from what a key did before."""

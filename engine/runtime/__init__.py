@@ -1,0 +1,1 @@
+"""The loop: slices of events through tasks, their operators and what reads these."""

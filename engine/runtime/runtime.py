@@ -1,0 +1,312 @@
+"""The loop: batches of events in; matches, timed-out runs, rows and errors out.
+
+    base events ─► task 0: all nodes that read base streams ─► rows ─┐
+         │                                                            ▼ merged by time and position
+         └──────────────────────────────────────────────────────► task 1: nodes that read them ► ...
+
+Each slice of events goes through all tasks before the next: what a node makes of it reaches those
+that read it in the same step, and no task sees time go back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cep.engine.algebra.aggregates import NO_FUNCTIONS, Functions
+from cep.engine.algebra.plan import Dataflow, NodeKind
+from cep.engine.batch import EventBatch
+from cep.engine.dataflow.fingerprint import fingerprints
+from cep.engine.dataflow.rule_changes import RuleChanges
+from cep.engine.dataflow.tasks import TaskPlan, hidden_fields, task_plans
+from cep.engine.operators.match import MatchOperator
+from cep.engine.results import Output
+from cep.engine.runtime.derived import FeedMerger, only_stream
+from cep.engine.runtime.task import Prepared, Task, Wiring
+from cep.engine.state.event_store import take_rows
+from cep.engine.state.interning import TextCodes
+from cep.engine.state.limits import Limit
+from cep.engine.state.restoring import Restored
+from cep.engine.state.snapshot import Snapshot, Value
+from cep.engine.time.arrivals import LateBatch as LateArrivals
+
+TEXTS_KEPT_MIN = 1 << 16  # fewer texts than this are not worth cleaning
+Made = dict[str, list[EventBatch]]  # name of a derived stream -> its rows of one step
+SLICES_AHEAD = 2  # are prepared while one is worked on
+SLICE_ROWS = 1 << 17  # events worked on at a time: their columns should stay in the cache
+
+
+class Runtime:
+    """Runs a bound rule set over its events.
+
+    Batches must come in event-time order; their `stream` numbers are those of `flow.streams`, whose
+    fields are complete. `workers`: how many threads share the keys. `capacity` is the first size of
+    growing buffers.
+    """
+
+    def __init__(
+        self,
+        flow: Dataflow,
+        *,
+        workers: int = 1,
+        slice_rows: int = SLICE_ROWS,
+        capacity: int = 1024,
+        limits: Mapping[str, Limit] | None = None,
+        functions: Functions = NO_FUNCTIONS,
+        tables: Mapping[str, pa.Table] | None = None,
+    ) -> None:
+        self.flow = flow
+        self._slice_rows = slice_rows
+        self._pool = ThreadPoolExecutor(workers, "cep-shard") if workers > 1 else None
+        base, *derived = task_plans(flow)
+        read = frozenset(stream.name for plan in derived for stream in plan.streams)
+        self._texts = TextCodes()
+        wiring = Wiring(
+            texts=self._texts,
+            read=read,
+            hidden=hidden_fields(flow),
+            shards=workers,
+            capacity=capacity,
+            limits=limits or {},
+            functions=functions,
+            tables=tables or {},
+            pool=self._pool,
+        )
+        self._base = Task(base, wiring)
+        self._shown = {node.name for node in flow.nodes if node.kind is not NodeKind.PATTERN}
+        self._derived = [_DerivedTask(flow, plan, wiring) for plan in derived]
+        self._texts.pin()  # constants of conditions keep their codes
+        self._texts_worth_cleaning = TEXTS_KEPT_MIN
+
+    @property
+    def tasks(self) -> list[Task]:
+        return [self._base, *(derived.task for derived in self._derived)]
+
+    @property
+    def operators(self) -> list[MatchOperator]:
+        return [operator for task in self.tasks for operator in task.operators]
+
+    @property
+    def open_runs(self) -> int:
+        return sum(task.open_runs for task in self.tasks)
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    # ------------------------------------------------------------------ events and time
+
+    def process(self, batch: EventBatch) -> Output:
+        """Offer a batch to every node. Its times must not go back behind the batch before."""
+        output = Output()
+        slices = [
+            batch.slice(start, min(start + self._slice_rows, len(batch)))
+            for start in range(0, len(batch), self._slice_rows)
+        ]
+        for part, made in self._worked(slices):
+            output.extend(self._pass_on(part, made, _moving_to(int(part.time_us[-1]) - 1)))
+        self._forget_texts()
+        return output
+
+    def advance_to(self, watermark_us: int) -> Output:
+        """No event at or before this time will come: what was due by then happens."""
+        output = self._base.advance_to(watermark_us)
+        return self._pass_on(None, output, _moving_to(watermark_us))
+
+    def process_late(self, late: LateArrivals) -> Output:
+        """Events behind the watermark, in the order in which they came: windows may take them.
+
+        A row that such an event makes is late, too, for those who read it.
+        """
+        output = Output()
+        for made in self._base.process_late(late):
+            output.extend(self._pass_on_late(made))
+        return output
+
+    def reload(self, table: str, rows: pa.Table) -> None:
+        """Look up in other rows from the next event on. DataError where they do not fit."""
+        for task in self.tasks:
+            task.enricher.reload(table, rows)
+
+    def current(self, name: str) -> Output:
+        """The open windows of an aggregate, as rows; nothing changes."""
+        for task in self.tasks:
+            for window in task.windows:
+                if window.name == name:
+                    return window.current(task.spaces[window.key])
+        raise KeyError(name)
+
+    def status(self) -> dict[str, Any]:
+        """Per pattern and aggregate what is open, as plain values."""
+        return {"nodes": {n: s for task in self.tasks for n, s in task.status().items()}}
+
+    def finish(self) -> Output:
+        """The final watermark: no event will come any more."""
+        return self._pass_on(None, self._base.finish(), lambda task: task.finish())
+
+    # ------------------------------------------------------------------ state
+
+    def snapshot(self) -> Snapshot:
+        """A copy of all state, between two batches."""
+        return {
+            "texts": self._texts.snapshot(),
+            "prints": fingerprints(self.flow),
+            "tasks": {task.plan.name: task.snapshot() for task in self.tasks},
+        }
+
+    def restore(self, saved: Mapping[str, Value]) -> Restored:
+        """Go on from a snapshot of the same or other rules, in a new runtime.
+
+        Statements that are as they were go on with their state, over as many shards as there are
+        now; the others start afresh. A feature is a statement, whoever reads it.
+        """
+        plans = [task.plan for task in self.tasks]
+        changes = RuleChanges(saved["prints"], fingerprints(self.flow), saved["tasks"], plans)
+        for task in self.tasks:
+            if task.plan.name in saved["tasks"]:
+                task.restore(saved["tasks"][task.plan.name], changes.kept_nodes)
+            features = changes.features_of(task.plan)
+            if features is not None:
+                task.enricher.restore(features, changes.kept_features)
+        renamed = self._texts.restore(saved["texts"])
+        for operator in self.operators:
+            for shard in operator.shards:
+                shard.runs.rename_texts(renamed)
+        return changes.report()
+
+    def _forget_texts(self) -> None:
+        """Let go of texts that no run holds, now and then: between two batches."""
+        if len(self._texts) < self._texts_worth_cleaning:
+            return
+        shards = [shard.runs for operator in self.operators for shard in operator.shards]
+        used = [runs.used_texts() for runs in shards]
+        renamed = self._texts.keep(np.unique(np.concatenate([np.empty(0, np.int64), *used])))
+        for runs in shards:
+            runs.rename_texts(renamed)
+        self._texts_worth_cleaning = max(2 * len(self._texts), TEXTS_KEPT_MIN)
+
+    # ------------------------------------------------------------------ inside
+
+    def _worked(self, slices: Sequence[EventBatch]) -> Iterator[tuple[EventBatch, Output]]:
+        """Each slice with the fields that are added to it, and what the first task makes of it.
+
+        With threads the next slices are prepared while one is worked on, behind its shards: so
+        there is something to do while this thread collects what came out.
+        """
+        pool = self._pool
+        if pool is None:
+            for part in slices:
+                full = self._base.enrich(self._placed(part))
+                yield full.batch, self._base.process(full)
+            return
+        ahead: deque[Future[Prepared]] = deque()
+        waiting = deque(slices)
+
+        def look_ahead() -> None:
+            while waiting and len(ahead) < SLICES_AHEAD:
+                full = self._base.enrich(self._placed(waiting.popleft()))
+                ahead.append(pool.submit(self._base.prepare, full))
+
+        look_ahead()
+        while ahead:
+            prepared = ahead.popleft().result()
+            yield prepared.fed.batch, self._base.run(prepared, look_ahead)
+
+    def _placed(self, part: EventBatch) -> EventBatch:
+        """With positions, where other tasks have to sort by them."""
+        if not self._derived:
+            return part
+        begin = self._base.next_sequence
+        return replace(part, position=np.arange(begin, begin + len(part)))
+
+    def _pass_on(
+        self,
+        base: EventBatch | None,
+        output: Output,
+        move: Callable[[Task], Output] | None = None,
+    ) -> Output:
+        """What a step of the first task made goes to the tasks that read it, and so on.
+
+        `move`: what moves time in each of them, once it has got its rows.
+        """
+        if not self._derived:
+            return output
+        made: Made = {}
+        _add_rows(made, output)
+        for derived in self._derived:
+            found = derived.step(base, made)
+            if move is not None:
+                found.extend(move(derived.task))
+            _add_rows(made, found)
+            output.extend(found)
+        return self._without_hidden(output)
+
+    def _pass_on_late(self, output: Output) -> Output:
+        """What a late event made goes to the tasks that read it, as events that are late."""
+        if not self._derived:
+            return output
+        made: Made = {}
+        _add_rows(made, output)
+        for derived in self._derived:
+            found = derived.step_late(made)
+            _add_rows(made, found)
+            output.extend(found)
+        return self._without_hidden(output)
+
+    def _without_hidden(self, output: Output) -> Output:
+        """Rows of patterns are there for those who read them only: they are matches."""
+        output.rows = [rows for rows in output.rows if rows.name in self._shown]
+        return output
+
+
+class _DerivedTask:
+    """A task that reads what other nodes make, perhaps beside base streams."""
+
+    def __init__(self, flow: Dataflow, plan: TaskPlan, wiring: Wiring) -> None:
+        base = {stream.name: number for number, stream in enumerate(flow.streams)}
+        names = [stream.name for stream in plan.incoming]
+        self._base = {name: base[name] for name in names if name in base}
+        self._made = [name for name in names if name not in base]
+        self.task = Task(plan, wiring)
+        self._merger = FeedMerger(plan.incoming)
+
+    def step(self, base: EventBatch | None, made: Made) -> Output:
+        """One step's rows of all the streams that are read, through the task."""
+        parts = []
+        if base is not None:
+            parts = [(name, only_stream(base, number)) for name, number in self._base.items()]
+        feed = self._merger.merge([*parts, *self._parts(made)])
+        return Output() if feed is None else self.task.process(self.task.enrich(feed))
+
+    def step_late(self, made: Made) -> Output:
+        """Rows that a late event has made: they are late here."""
+        output = Output()
+        feed = self._merger.merge(self._parts(made))
+        if feed is not None:
+            watermarks = np.maximum(feed.time_us, self.task.watermark_us)
+            for found in self.task.process_late(LateArrivals(feed, watermarks)):
+                output.extend(found)
+        return output
+
+    def _parts(self, made: Made) -> list[tuple[str, EventBatch]]:
+        return [(name, batch) for name in self._made for batch in made.get(name, ())]
+
+
+def _moving_to(watermark_us: int) -> Callable[[Task], Output]:
+    return lambda task: task.advance_to(watermark_us)
+
+
+def _add_rows(made: Made, output: Output) -> None:
+    """What others read of the rows that came out: each window's row when it first comes."""
+    for rows in output.rows:
+        batch = EventBatch(rows.table, rows.time_us, None, rows.position)
+        if rows.update is not None and bool((rows.update != 0).any()):
+            batch = take_rows(batch, np.flatnonzero(rows.update == 0))
+        made.setdefault(rows.name, []).append(batch)

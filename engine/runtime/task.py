@@ -1,0 +1,514 @@
+"""Nodes that read the same streams: one feed of events in, matches, timed-out runs and rows out.
+
+    feed ─► slice ─► lookups, features ─► prepare ─► shards, side by side ─► time moves ─► collect
+                     add columns          columns,   runs, windows           deadlines
+                                          masks      of their own keys       window ends
+
+A task numbers the events of its feed, keeps those that something still holds, and shares out keys
+to shards. What comes out does not depend on how the feed is cut, nor on the number of shards.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cep.engine.algebra.aggregates import Functions
+from cep.engine.algebra.expression import DataType, Expression, Field, walk
+from cep.engine.algebra.pattern import Pattern, Stream
+from cep.engine.algebra.plan import EVENT_TIME, Aggregate, Node, NodeKind
+from cep.engine.batch import EventBatch, Int64s
+from cep.engine.dataflow.tasks import TaskPlan
+from cep.engine.kernels import layout
+from cep.engine.operators.fed import Failure, Fed
+from cep.engine.operators.match import BEGINNING, Interest, MatchOperator
+from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
+from cep.engine.runtime.derived import match_rows
+from cep.engine.runtime.enrich import Added, Enricher, lookup_operators
+from cep.engine.runtime.window_node import WindowNode, WindowPart
+from cep.engine.state.arena import Chains
+from cep.engine.state.event_store import EventStore, take_rows
+from cep.engine.state.interning import TextCodes
+from cep.engine.state.key_space import KeyedState, KeySpace
+from cep.engine.state.limits import Limit
+from cep.engine.state.restoring import StateOf, restore_states, save_states
+from cep.engine.state.snapshot import Snapshot, Value
+from cep.engine.time.arrivals import LateBatch as LateArrivals
+
+EVENTS_KEPT_MIN = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What all tasks of a runtime have in common.
+
+    `read`: the names of the streams that some node reads: their rows must be made. `hidden`: fields
+    that are in no match's events. `pool`: where
+    shards run; None: one after the other, on the caller's thread.
+    """
+
+    texts: TextCodes
+    read: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
+    shards: int = 1
+    capacity: int = 1024
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    functions: Functions = field(default_factory=dict)
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    pool: Executor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enriched:
+    """A slice of the feed with all its fields. `base`: sequence of its first event."""
+
+    batch: EventBatch
+    base: int
+    errors: list[ErrorBatch]
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A slice of the feed and what it is to each operator. `errors`: found so far."""
+
+    fed: Fed
+    interests: list[Interest]
+    parts: list[WindowPart]
+    errors: list[ErrorBatch]
+
+
+class Task:
+    """Runs bound nodes side by side over one feed of events, which come in event-time order.
+
+    The plan's streams are numbered as in `EventBatch.stream`.
+    """
+
+    def __init__(self, plan: TaskPlan, wiring: Wiring) -> None:
+        self.plan = plan
+        self.streams = plan.streams
+        self._wiring = wiring
+        numbers = {stream.name: i for i, stream in enumerate(plan.streams)}
+        self.nodes = [node for node in plan.nodes if isinstance(node.plan, Pattern)]
+        self.enricher = Enricher(
+            plan.streams,
+            lookup_operators(plan, wiring.tables),
+            plan.features,
+            wiring.shards,
+            wiring.capacity,
+            wiring.functions,
+        )
+        self.operators = [
+            MatchOperator(
+                node.plan,
+                numbers,
+                wiring.texts,
+                wiring.capacity,
+                wiring.shards,
+                wiring.limits.get(node.name),
+            )
+            for node in self.nodes
+            if isinstance(node.plan, Pattern)
+        ]
+        self.windows = [
+            WindowNode(
+                node, numbers, wiring.texts, wiring.functions, wiring.shards, wiring.capacity
+            )
+            for node in plan.nodes
+            if isinstance(node.plan, Aggregate)
+        ]
+        asked = [*(o.expressions for o in self.operators), *(w.expressions for w in self.windows)]
+        self._shared = _shared(asked)
+        fields = (node for part in asked for e in part for node in walk(e))
+        self._reads_time = any(node == Field(EVENT_TIME) for node in fields)
+        self.spaces: dict[tuple[str, ...], KeySpace] = {}
+        for operator in self.operators:
+            self._place(operator.key, operator.shards)
+        for window in self.windows:
+            self._place(window.key, window.shards)
+        self._store = EventStore()
+        self._events_kept = EVENTS_KEPT_MIN
+        self.sequence = 0
+        self.next_sequence = 0  # of the events that enriching has not seen yet
+        self._last_us = BEGINNING
+
+    def _place(self, key: tuple[str, ...], states: Sequence[KeyedState]) -> None:
+        """Put a state per shard into the space of these keys."""
+        if key not in self.spaces:
+            types = _field_types(key, self.streams)
+            self.spaces[key] = KeySpace(key, types, self._wiring.shards)
+        for shard, state in zip(self.spaces[key].shards, states, strict=True):
+            shard.states.append(state)
+
+    @property
+    def open_runs(self) -> int:
+        return sum(operator.open_runs for operator in self.operators)
+
+    # ------------------------------------------------------------------ one slice
+
+    def enrich(self, batch: EventBatch) -> Enriched:
+        """The next slice with the fields that lookups and features add; slices in their order."""
+        base = self.next_sequence
+        self.next_sequence += len(batch)
+        if self.enricher.is_idle:
+            return Enriched(batch, base, [])
+        added = self.enricher.add(batch, self._on_shards)
+        return Enriched(added.batch, base, list(_field_errors(added)))
+
+    def process(self, full: Enriched) -> Output:
+        """A slice of the feed. Its times must not go back behind the slice before."""
+        if self._wiring.pool is not None:
+            return self.run(self.prepare(full), lambda: None)
+        fed = self._fed(full)
+        output = Output()
+        for operator in self.operators:
+            interest = operator.prepare(fed)
+            failures = [*interest.failures, *operator.process(0, interest)]
+            output.errors += _error_batches(fed.batch, operator.pattern.name, failures)
+            fed.forget()
+        for window in self.windows:
+            part = window.prepare(fed)
+            window.process(0, part, self.watermark_us)
+            output.errors += _error_batches(fed.batch, window.name, window.failures(part))
+            fed.forget()
+        output.errors[:0] = [*full.errors, *_missing_keys(fed)]
+        self._move_all(int(fed.batch.time_us[-1]))
+        return self._close_slice(fed, output)
+
+    def prepare(self, full: Enriched) -> Prepared:
+        """What reads no state that changes: slices may be prepared ahead, on any thread."""
+        fed = self._fed(full)
+        interests = []
+        for operator in self.operators:
+            interests.append(operator.prepare(fed))
+            fed.forget()
+        parts = []
+        for window in self.windows:
+            parts.append(window.prepare(fed))
+            fed.forget()
+        return Prepared(fed, interests, parts, [*full.errors, *_missing_keys(fed)])
+
+    def run(self, prepared: Prepared, meanwhile: Callable[[], None]) -> Output:
+        """The rest, each shard on a thread; slices in their order.
+
+        `meanwhile`: what else there is to do; behind the shards' work if it is on the same threads.
+        """
+        fed, output = prepared.fed, Output(errors=prepared.errors)
+        pairs = list(zip(self.operators, prepared.interests, strict=True))
+        windows = list(zip(self.windows, prepared.parts, strict=True))
+
+        def work(shard: int) -> list[list[Failure]]:
+            for window, part in windows:
+                window.process(shard, part, self.watermark_us)
+            failures = [operator.process(shard, interest) for operator, interest in pairs]
+            self._move_time(shard, last_us)
+            return failures
+
+        last_us = int(fed.batch.time_us[-1])
+        shards = self._begin_on_shards(work)
+        meanwhile()
+        found = list(shards)
+        for at, (operator, interest) in enumerate(pairs):
+            failures = [*interest.failures, *(f for shard in found for f in shard[at])]
+            output.errors += _error_batches(fed.batch, operator.pattern.name, failures)
+        for window, part in windows:
+            output.errors += _error_batches(fed.batch, window.name, window.failures(part))
+        self._last_us = last_us
+        return self._close_slice(fed, output)
+
+    def _on_shards(self, work: Callable[[int], Any]) -> list[Any]:
+        """The work done for every shard, on as many threads as there are."""
+        return list(self._begin_on_shards(work))
+
+    def _begin_on_shards(self, work: Callable[[int], Any]) -> Iterator[Any]:
+        """The same, in order of the shards; where there are threads it has begun already."""
+        map_ = map if self._wiring.pool is None else self._wiring.pool.map
+        return map_(work, range(self._wiring.shards))
+
+    def _fed(self, full: Enriched) -> Fed:
+        return Fed(
+            full.batch,
+            full.base,
+            self._wiring.texts,
+            self._shared,
+            self.spaces,
+            with_time=self._reads_time,
+        )
+
+    def _close_slice(self, fed: Fed, output: Output) -> Output:
+        """Time has come to the slice's last event: what came out, and what is still needed."""
+        output.extend(self._collect(fed))
+        self.sequence += len(fed.batch)
+        self._forget()
+        return output
+
+    # ------------------------------------------------------------------ time
+
+    def process_late(self, late: LateArrivals) -> Iterator[Output]:
+        """Events behind the watermark: for windows that are still open, else late for all.
+
+        What comes out event by event, so that its order does not depend on how the input is cut.
+        """
+        if not self.windows:
+            yield Output(late=list(_late_batches(late, np.arange(len(late)), self.streams)))
+            return
+        batch = self.enricher.add_to_late(late.events)
+        fed = self._fed(Enriched(batch, self.next_sequence, []))
+        self.next_sequence += len(batch)
+        self.sequence = self.next_sequence
+        parts = [(window, window.prepare(fed)) for window in self.windows]
+        is_late = np.ones(len(batch), np.bool_)
+        singly = [(window, part.singly()) for window, part in parts]
+        for row in sorted({row for _, rows in singly for row in rows}):
+            for window, rows in singly:
+                if row in rows and len(window.process_late(rows[row], self.watermark_us)):
+                    is_late[row] = False
+            yield self._collect(None)
+        output = Output()
+        for window, part in parts:
+            output.errors += _error_batches(batch, window.name, window.failures(part))
+        output.late += _late_batches(late, np.flatnonzero(is_late), self.streams)
+        yield output
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """What is open in each node, as plain values."""
+        found = {o.pattern.name: o.status() for o in self.operators}
+        return found | {window.name: window.status() for window in self.windows}
+
+    def advance_to(self, watermark_us: int) -> Output:
+        """No event at or before this time will come any more."""
+        self._move_all(max(self._last_us, watermark_us + 1))
+        return self._collect(None)
+
+    @property
+    def watermark_us(self) -> int:
+        """No event of this time or before is on time any more."""
+        return self._last_us - 1
+
+    def _move_all(self, last_us: int) -> None:
+        self._last_us = last_us
+        for shard in range(self._wiring.shards):
+            self._move_time(shard, last_us)
+
+    def _move_time(self, shard: int, last_us: int) -> None:
+        """No event before this time will come any more for the keys of a shard."""
+        for operator in self.operators:
+            operator.shards[shard].advance_to(last_us)
+        for window in self.windows:
+            window.advance_to(shard, last_us - 1)
+
+    def finish(self) -> Output:
+        """The final watermark: no event will come any more."""
+        for operator in self.operators:
+            for runs in operator.shards:
+                runs.close(self._last_us)
+        for window in self.windows:
+            for shard in range(self._wiring.shards):
+                window.advance_to(shard, int(layout.NEVER))
+        output = self._collect(None)
+        output.notes += [_held_back(o.pattern, o.held_back) for o in self.operators if o.held_back]
+        return output
+
+    # ------------------------------------------------------------------ what came out
+
+    def _collect(self, fed: Fed | None) -> Output:
+        """Take the operators' results, keep the events of the slice that are still needed."""
+        found = [(o.take_matches(), o.take_timeouts()) for o in self.operators]
+        reported = [c.sequence for both in found for c in both if len(c.sequence)]
+        if fed is not None:
+            self._keep_events(fed, reported)
+        output = Output()
+        for window in self.windows:
+            output.extend(window.take(self.spaces[window.key]))
+        if not reported:
+            return output
+        events = self._reported(reported)
+        for node, operator, (matches, timeouts) in zip(
+            self.nodes, self.operators, found, strict=True
+        ):
+            if len(matches.at_us):
+                batch = events.batch(operator, matches, self._hidden_from(node))
+                self._add_matches(output, node, batch, matches, fed)
+            if len(timeouts.at_us):
+                output.timeouts.append(events.batch(operator, timeouts, self._hidden_from(node)))
+        return output
+
+    def _hidden_from(self, node: Node) -> bool:
+        return bool(self._wiring.hidden) and node.kind is not NodeKind.RUNNING
+
+    def _add_matches(
+        self, output: Output, node: Node, batch: MatchBatch, chains: Chains, fed: Fed | None
+    ) -> None:
+        if node.kind is NodeKind.PATTERN:
+            output.matches.append(batch)
+        if node.kind is not NodeKind.PATTERN or node.name in self._wiring.read:
+            rows, errors = match_rows(node, batch, chains.cause, fed)
+            output.rows.append(rows)
+            output.errors += errors if node.kind is not NodeKind.PATTERN else []
+
+    def _keep_events(self, fed: Fed, reported: list[Int64s]) -> None:
+        base = self.sequence
+        needed = np.zeros(len(fed.batch), np.bool_)
+        for operator in self.operators:
+            needed[operator.sequences_from(base) - base] = True
+        for sequences in reported:
+            needed[sequences[sequences >= base] - base] = True
+        rows = np.flatnonzero(needed)
+        self._store.add(rows + base, take_rows(fed.batch, rows))
+
+    def _reported(self, reported: list[Int64s]) -> Reported:
+        sequences = np.unique(np.concatenate(reported))
+        events = self._store.take(sequences)
+        hidden = [name for name in events.table.schema.names if name in self._wiring.hidden]
+        return Reported(sequences, events, events.table.drop_columns(hidden))
+
+    # ------------------------------------------------------------------ memory
+
+    def _forget(self) -> None:
+        """Let go of events that no run holds and of keys without state, now and then."""
+        if len(self._store) > 2 * self._events_kept:
+            live = [operator.sequences_from(0) for operator in self.operators]
+            self._store.keep(np.concatenate(live))
+            self._events_kept = max(len(self._store), EVENTS_KEPT_MIN)
+        for space in self.spaces.values():
+            space.forget_idle_keys()
+
+    # ------------------------------------------------------------------ state
+
+    @property
+    def states(self) -> Iterator[StateOf]:
+        """All keyed state, by the name of what it belongs to."""
+        for node, operator in zip(self.nodes, self.operators, strict=True):
+            yield StateOf(node.name, self.spaces[operator.key], list(operator.shards))
+        for window in self.windows:
+            yield StateOf(window.name, self.spaces[window.key], window.shards)
+
+    def snapshot(self) -> Snapshot:
+        """A copy of everything, shard by shard."""
+        return {
+            "streams": [stream.name for stream in self.streams],
+            "sequence": self.sequence,
+            "last_us": self._last_us,
+            "events": self._store.snapshot(),
+            "nodes": save_states(self.states),
+            "features": self.enricher.snapshot(),
+        }
+
+    def restore(self, saved: Mapping[str, Value], kept: Collection[str]) -> None:
+        """Take over the state of the nodes named in `kept`; the task is new."""
+        self.sequence = self.next_sequence = saved["sequence"]
+        self._last_us = saved["last_us"]
+        restore_states(self.states, saved["nodes"], kept)
+        self._store.restore(self._with_own_columns(saved))
+
+    def _with_own_columns(self, saved: Mapping[str, Value]) -> Mapping[str, Value]:
+        """Saved events for the streams that there are now: numbered as they are, no others."""
+        events = dict(saved["events"])
+        if not events:
+            return events
+        now = {stream.name: number for number, stream in enumerate(self.streams)}
+        numbers = np.array([now.get(name, -1) for name in saved["streams"]], np.int16)
+        size = len(events["sequence"])
+        streams = numbers[events["stream"]] if "stream" in events else np.full(size, numbers[0])
+        rows = np.flatnonzero(streams >= 0)
+        events = {name: _rows(values, rows) for name, values in events.items()}
+        events.pop("stream", None)
+        return events | {"stream": streams[rows]} if len(self.streams) > 1 else events
+
+
+def _rows(values: Any, rows: Int64s) -> Any:
+    indices: Any = pa.array(rows)
+    return values.take(indices) if isinstance(values, pa.Table) else values[rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The events of all matches of one step, by sequence (sorted): taken once, shared by all.
+
+    `shown`: their fields without those that are hidden.
+    """
+
+    sequences: Int64s
+    events: EventBatch
+    shown: pa.Table
+
+    def batch(self, operator: MatchOperator, chains: Chains, only_shown: bool) -> MatchBatch:
+        return MatchBatch(
+            pattern=operator.pattern,
+            variables=operator.variables,
+            offsets=chains.offsets,
+            variable=chains.variable,
+            row=np.searchsorted(self.sequences, chains.sequence),
+            at_us=chains.at_us,
+            events=self.shown if only_shown else self.events.table,
+            event_time_us=self.events.time_us,
+            event_stream=self.events.stream,
+            event_position=self.sequences,
+        )
+
+
+def _shared(asked: Iterable[list[Expression]]) -> frozenset[Expression]:
+    """What more than one operator evaluates, as a whole or as part of something larger."""
+    users: Counter[Expression] = Counter()
+    for expressions in asked:
+        users.update({part for expression in expressions for part in walk(expression)})
+    return frozenset(expression for expression, count in users.items() if count > 1)
+
+
+def _missing_keys(fed: Fed) -> Iterator[ErrorBatch]:
+    for keys in fed.keys.values():
+        for reason, rows in keys.missing():
+            yield _error_batch(fed.batch, reason, rows, None, None)
+
+
+def _field_errors(added: Added) -> Iterator[ErrorBatch]:
+    for failure in added.failures:
+        yield _error_batch(added.batch, failure.reason, failure.rows, None, failure.variable)
+
+
+def _held_back(pattern: Pattern, count: int) -> str:
+    matches = "1 match is" if count == 1 else f"{count:,} matches are"
+    return (
+        f"pattern {pattern.name}: {matches} held back by runs that began earlier and never end;"
+        " add `within`"
+    )
+
+
+def _field_types(names: tuple[str, ...], streams: Sequence[Stream]) -> tuple[DataType, ...]:
+    types = {f.name: f.type for stream in reversed(streams) for f in stream.fields}
+    return tuple(types[name] for name in names)
+
+
+def _error_batches(batch: EventBatch, name: str, failures: list[Failure]) -> Iterator[ErrorBatch]:
+    """One batch of errors for each reason and variable, whichever shards met it."""
+    rows: dict[tuple[str, str | None], list[Int64s]] = {}
+    for failure in failures:
+        rows.setdefault((failure.reason, failure.variable), []).append(failure.rows)
+    for (reason, variable), parts in rows.items():
+        yield _error_batch(batch, reason, np.sort(np.concatenate(parts)), name, variable)
+
+
+def _late_batches(
+    late: LateArrivals, rows: Int64s, streams: Sequence[Stream]
+) -> Iterator[LateBatch]:
+    """Those rows, stream by stream."""
+    events, watermarks = take_rows(late.events, rows), late.watermark_us[rows]
+    for number, stream in enumerate(streams):
+        mine = np.arange(len(rows))
+        if events.stream is not None:
+            mine = np.flatnonzero(events.stream == number)
+        if len(mine):
+            found = take_rows(events, mine)
+            yield LateBatch(stream.name, found.table, found.time_us, watermarks[mine])
+
+
+def _error_batch(
+    batch: EventBatch, reason: str, rows: Int64s, pattern: str | None, variable: str | None
+) -> ErrorBatch:
+    events = take_rows(batch, rows)
+    return ErrorBatch(reason, events.table, events.time_us, pattern, variable)

@@ -1,0 +1,459 @@
+"""Growable buffers around the run kernel: the state of one pattern over all keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from cep.engine.automaton.tables import Tables
+from cep.engine.batch import Bools, Int64s
+from cep.engine.kernels import chains, deadlines, layout, runs
+from cep.engine.state.arena_snapshot import fill, gather, link_free, save
+from cep.engine.state.key_slots import KeySlots
+from cep.engine.state.limits import Limit, limited
+from cep.engine.state.snapshot import Parts, Snapshot
+
+NO_STATE = np.full(layout.KEY_FIELDS, -1, np.int64)  # the row of a key
+NO_STATE[[layout.KEY_RUNS, layout.KEY_WAITINGS]] = 0
+NO_STATE[layout.KEY_TIMER] = layout.NEVER
+FAULTS_MAX = 4096  # faults told apart per call; more of one call are counted with the last event
+
+
+@dataclass(frozen=True, slots=True)
+class Chains:
+    """Captured events of several matches: match i is [offsets[i]:offsets[i + 1]].
+
+    `sequence[offsets[i]]` is the event that began it. `cause`, shape (m,): the event whose step
+    made the match known, -1 where time alone did.
+    """
+
+    offsets: Int64s
+    variable: Int64s
+    sequence: Int64s
+    at_us: Int64s
+    cause: Int64s
+
+    @classmethod
+    def joined(cls, parts: Sequence[Chains]) -> Chains:
+        """Several as one, in this order."""
+        if len(parts) == 1:
+            return parts[0]
+        begins = np.cumsum([0, *(len(part.sequence) for part in parts)])
+        offsets = [part.offsets[:-1] + at for part, at in zip(parts, begins, strict=False)]
+        return cls(
+            np.concatenate([*offsets, begins[-1:]]),
+            np.concatenate([part.variable for part in parts]),
+            np.concatenate([part.sequence for part in parts]),
+            np.concatenate([part.at_us for part in parts]),
+            np.concatenate([part.cause for part in parts]),
+        )
+
+
+class RunArena:
+    """All runs of a pattern, their captures and the per-key lists, grown as the kernel asks.
+
+    Keys have a row in `keys` while they have state: what is held and what is walked over grows with
+    the pattern's own open runs, not with all keys or all events. `capacity` is the first size of
+    every buffer; tests make it tiny.
+    """
+
+    def __init__(self, tables: Tables, capacity: int = 1024, limit: Limit | None = None) -> None:
+        self._tables = tables
+        self._automaton = limited(tables.automaton, limit)
+        self._nodes_at_last_count = capacity
+        self._slots = KeySlots()
+        self._found: list[Chains] = []
+        self._timed_out: list[Chains] = []
+        self.arena = _empty_arena(tables, capacity)
+        self.keys = _empty_keys(capacity)
+
+    # ------------------------------------------------------------------ running
+
+    def process(self, events: layout.Events) -> None:
+        """Offer the events, in order, to the runs of their keys (slots of `slots_of`)."""
+        done, size = 0, len(events.rows)
+        while done < size:
+            done = runs.process(
+                self._automaton, self._tables.programs, events, done, self.arena, self.keys
+            )
+            if done < size:
+                key = int(self.arena.counters[layout.BLOCKED])
+                self._free_nodes(key, int(events.rows[done, layout.EVENT_TIME_US]))
+                self._make_room(key, self._made(key))
+
+    def expire(self, now_us: int, closing_us: int = -1) -> None:
+        """Let event time reach now_us for every key. `closing_us` >= 0: for the last time."""
+        if self.open_runs == 0 and self.held_back == 0:
+            return
+        done, size = 0, self._slots.count
+        keys = self.keys[:size]
+        while done < size:
+            done = deadlines.expire(self._automaton, self.arena, keys, done, now_us, closing_us)
+            if done < size:
+                self._make_room(done, 0)
+
+    def advance_to(self, now_us: int) -> None:
+        """`expire` for the keys where that can show: other runs end when memory is needed.
+
+        O(log keys) per key that is due, O(1) where none is.
+        """
+        while self.next_due_us <= now_us:
+            blocked = deadlines.wake(self._automaton, self.arena, self.keys, now_us)
+            if blocked >= 0:
+                self._make_room(blocked, 0)
+
+    @property
+    def next_due_us(self) -> int:
+        """No deadline before this time makes a match or a timed-out run; NEVER: there is none."""
+        if self.arena.counters[layout.TIMERS] == 0:
+            return layout.NEVER
+        return int(self.arena.timers[0, layout.TIMER_DUE_US])
+
+    def take_found(self) -> Chains:
+        """The matches found since the last call."""
+        self._read_out()
+        found, self._found = Chains.joined(self._found), []
+        return found
+
+    def take_timed_out(self) -> Chains:
+        """The runs that timed out since the last call."""
+        self._read_out()
+        timed_out, self._timed_out = Chains.joined(self._timed_out), []
+        return timed_out
+
+    def take_faults(self) -> list[tuple[int, int, int]]:
+        """(event, condition, code) of each fault of the last `process`."""
+        count = int(self.arena.counters[layout.FAULTS])
+        self.arena.counters[layout.FAULTS] = 0
+        return [(int(e), int(c), int(code)) for e, c, code in self.arena.faults[:count]]
+
+    def _read_out(self) -> None:
+        """Copy what came out, so that the captures behind it need not be kept."""
+        for counter, out, parts in (
+            (layout.FOUND, self.arena.found, self._found),
+            (layout.TIMED_OUT, self.arena.timed_out, self._timed_out),
+        ):
+            count = int(self.arena.counters[counter])
+            if count or not parts:
+                parts.append(self._chains(out[:count]))
+            self.arena.counters[counter] = 0
+
+    def _chains(self, out: Int64s) -> Chains:
+        nodes = np.ascontiguousarray(out[:, layout.OUT_NODE])
+        offsets = np.zeros(len(out) + 1, np.int64)
+        chains.chain_lengths(self.arena.nodes, nodes, offsets[1:])
+        np.cumsum(offsets, out=offsets)
+        variable = np.empty(offsets[-1], np.int64)
+        sequence = np.empty(offsets[-1], np.int64)
+        chains.write_chains(self.arena.nodes, nodes, offsets, variable, sequence)
+        at_us, cause = out[:, layout.OUT_AT_US].copy(), out[:, layout.OUT_SEQUENCE].copy()
+        return Chains(offsets, variable, sequence, at_us, cause)
+
+    # ------------------------------------------------------------------ keys
+
+    def slots_of(self, codes: Int64s, begins: Bools, now_us: int) -> Int64s:
+        """The rows of these keys in `keys`, -1 where nothing can happen to the key.
+
+        `begins`: where an event could begin a run; such keys get a row. Event time is now_us.
+        """
+        self._slots.reach(int(codes.max()) + 1)
+        beginning = int(np.count_nonzero(begins))
+        if len(self.arena.nodes) - self.node_count < beginning:
+            self.tidy(now_us, beginning)
+        slots, fresh = self._slots.ask(codes, begins)
+        if self._slots.count + len(fresh) > len(self.keys):
+            self.tidy(now_us, beginning)
+            slots, fresh = self._slots.ask(codes, begins)
+            total = self._slots.count + len(fresh)
+            if 2 * total > len(self.keys):
+                self._resize_keys(max(total, 2 * len(self.keys)))
+        if len(fresh) == 0:
+            return slots
+        self._slots.add(fresh)
+        return self._slots.slots(codes)
+
+    def _resize_keys(self, size: int) -> None:
+        used, fresh = self.keys[: self._slots.count], _empty_keys(size)
+        fresh[: len(used)] = used
+        self.keys = fresh
+
+    def _has_state(self) -> Bools:
+        keys = self.keys[: self._slots.count]
+        has: Bools = (keys[:, layout.KEY_HEAD] >= 0) | (keys[:, layout.KEY_WAITING] >= 0)
+        return has
+
+    def active_keys(self) -> Int64s:
+        """Codes of the keys that have state."""
+        return self._slots.codes[self._has_state()]
+
+    def keep_keys(self, codes: Int64s) -> None:
+        """Key i is from now on what was key codes[i] (sorted); no other key has state."""
+        self._drop_idle_keys()
+        self._slots.renumber(codes)
+
+    def _drop_idle_keys(self) -> None:
+        kept = np.flatnonzero(self._has_state())
+        held, before = self.keys[kept], self._slots.count
+        self._slots.keep(kept)
+        self.keys[: len(kept)] = held
+        self.keys[len(kept) : before] = NO_STATE
+        if self.arena.counters[layout.TIMERS] > 0:
+            self._schedule_all()
+
+    @property
+    def held_back(self) -> int:
+        """Completed matches that wait for runs that began earlier."""
+        return len(self.arena.waiting) - int(self.arena.counters[layout.FREE_WAITINGS])
+
+    # ------------------------------------------------------------------ captures
+
+    @property
+    def node_count(self) -> int:
+        """Captures held, reachable or not."""
+        return int(self.arena.counters[layout.NODES])
+
+    @property
+    def open_runs(self) -> int:
+        """Runs that have taken an event and are not yet decided, or not yet known to be."""
+        return len(self.arena.runs) - 1 - int(self.arena.counters[layout.FREE_RUNS])
+
+    @property
+    def refused(self) -> int:
+        """Runs that a limit did not let come into being, since the arena is there."""
+        return int(self.arena.counters[layout.RUNS_REFUSED])
+
+    @property
+    def bytes_held(self) -> int:
+        """The size of all buffers, used or spare."""
+        fields = self.arena._asdict()
+        sizes = [table.nbytes for name, table in fields.items() if not name.endswith("_f")]
+        return int(sum(sizes)) + self.keys.nbytes  # those in _f are the same memory
+
+    @property
+    def dropped(self) -> int:
+        """Runs that made way for younger ones, since the arena is there."""
+        return int(self.arena.counters[layout.RUNS_DROPPED])
+
+    def sequences_from(self, sequence: int) -> Int64s:
+        """The events from this one on that runs hold, or held until lately, in any order."""
+        held = self.arena.nodes[: self.node_count, layout.NODE_SEQUENCE]
+        return held[held >= sequence]
+
+    def is_worth_compacting(self) -> bool:
+        """Whether captures have doubled since the unreachable ones were last dropped."""
+        return self.node_count > 2 * self._nodes_at_last_count
+
+    def tidy(self, now_us: int, room: int = 0) -> None:
+        """End the runs whose time is up, and forget what no run and no waiting match can reach.
+
+        Afterwards there is room for that many captures, and for as many as are held.
+        """
+        self.expire(now_us)
+        self._compact()
+        self._drop_idle_keys()
+        self._spare_nodes(room)
+
+    def _compact(self) -> None:
+        """Forget captures that no run and no waiting match can reach. O(nodes + runs)."""
+        self._read_out()
+        keys = self.keys[: self._slots.count]
+        reachable = np.zeros(self.node_count, np.int64)
+        chains.mark_reachable(self.arena, keys, reachable)
+        number = np.cumsum(reachable) - 1
+        chains.renumber_holders(self.arena, keys, number)
+        kept = np.flatnonzero(reachable)
+        self._move_nodes(kept, number)
+        self.arena.counters[layout.NODES] = len(kept)
+        self._nodes_at_last_count = max(len(kept), 1024)
+
+    def _move_nodes(self, kept: Int64s, number: Int64s) -> None:
+        nodes, size = self.arena.nodes, len(kept)
+        nodes[:size] = nodes[kept]
+        self.arena.registers[:size] = self.arena.registers[kept]
+        parents = nodes[:size, layout.NODE_PARENT]
+        nodes[:size, layout.NODE_PARENT] = np.where(parents < 0, -1, number[parents])
+        # Siblings are looked for among the captures of one event, which is over by now.
+        nodes[:size, layout.NODE_CHILD] = -1
+        nodes[:size, layout.NODE_SIBLING] = -1
+        self.arena.counters[layout.START_CHILD] = -1
+
+    # ------------------------------------------------------------------ texts in registers
+
+    @cached_property
+    def text_registers(self) -> Int64s:
+        """Which registers hold codes of texts."""
+        return np.array(self._tables.machine.text_registers(), np.int64)
+
+    def used_texts(self) -> Int64s:
+        """The codes of texts that registers hold, distinct and sorted. O(captures)."""
+        return np.unique(np.concatenate([np.empty(0, np.int64), *self._held_texts()]))
+
+    def rename_texts(self, mapping: Int64s) -> None:
+        """The text with code c has code mapping[c] from now on; every one in use has one."""
+        for register, held in zip(self.text_registers, self._where_held(), strict=True):
+            column = self.arena.registers[: self.node_count, register]
+            column[held] = mapping[column[held]]
+
+    def _held_texts(self) -> Iterator[Int64s]:
+        for register, held in zip(self.text_registers, self._where_held(), strict=True):
+            yield np.unique(self.arena.registers[: self.node_count, register][held])
+
+    def _where_held(self) -> Iterator[Bools]:
+        """For each register of texts the captures in which it is not NULL."""
+        valid = self.arena.nodes[: self.node_count, layout.NODE_VALID]
+        for register in self.text_registers:
+            yield valid >> register & 1 != 0
+
+    # ------------------------------------------------------------------ snapshots
+
+    def snapshot(self) -> Snapshot:
+        """Copies of all state; matches and timed-out runs must have been taken before.
+
+        What limits have refused and dropped is not in it: the keys may go to several shards.
+        """
+        assert not any(len(part.at_us) for part in (*self._found, *self._timed_out))
+        counters = self.arena.counters
+        assert counters[layout.FOUND] == counters[layout.TIMED_OUT] == 0
+        slots = np.flatnonzero(self._has_state())
+        return save(self.arena, self.keys, slots, self._slots.codes[slots])
+
+    def restore(self, parts: Parts) -> None:
+        """Go on from these snapshots, as far as their keys belong here. The arena must be empty.
+
+        Texts in registers keep their codes: see `rename_texts`.
+        """
+        assert self._slots.count == self.node_count == 0
+        if not parts:
+            return
+        saved = gather(parts)
+        held = len(saved.nodes)
+        self._grow("nodes", 0, held)
+        self._grow("registers", 0, held)
+        self._grow("runs", layout.START_RUN + 1, len(saved.runs))
+        self._grow("waiting", 0, len(saved.waiting))
+        self._resize_keys(max(len(self.keys), len(saved.codes)))
+        self._slots.reach(int(saved.codes.max(initial=-1)) + 1)
+        self._slots.add(saved.codes)
+        fill(self.arena, self.keys, saved)
+        self._nodes_at_last_count = max(held, 1024)
+        self._schedule_all()
+
+    # ------------------------------------------------------------------ growth
+
+    def _free_nodes(self, key: int, now_us: int) -> None:
+        """Where captures lack room for the key's next event, drop old ones before growing."""
+        if len(self.arena.nodes) - self.node_count >= self._made(key):
+            return
+        self._compact()  # before `expire`, which would see no room
+        self.expire(now_us)
+        self._compact()
+        self._spare_nodes(self._slots.count)  # as many as were walked over: O(1) per capture made
+
+    def _spare_nodes(self, room: int) -> None:
+        used, size = self.node_count, len(self.arena.nodes)
+        if size - used < max(size // 2, room):
+            self._grow("nodes", used, max(used, room))
+            self._grow("registers", used, max(used, room))
+
+    def _made(self, key: int) -> int:
+        """The most captures that the key's next event can make."""
+        open_runs = int(self.keys[key, layout.KEY_RUNS])
+        return (open_runs + 1) * int(self._automaton.settings[layout.RUNS_PER_STEP])
+
+    def _make_room(self, key: int, made: int) -> None:
+        """Grow whatever the key might overflow with so many new runs (see lists.has_room)."""
+        open_runs = int(self.keys[key, layout.KEY_RUNS])
+        done = made + 2 * open_runs + int(self.keys[key, layout.KEY_WAITINGS])
+        counters = self.arena.counters
+        self._grow("nodes", self.node_count, made)
+        self._grow("registers", self.node_count, made)
+        self._grow("found", int(counters[layout.FOUND]), done)
+        self._grow("timed_out", int(counters[layout.TIMED_OUT]), open_runs)
+        self._grow("done", 0, done)
+        self._grow("heap", 0, done)
+        self._grow_timers()
+        self._grow_list("runs", layout.RUN_NEXT, layout.FREE_RUN, layout.FREE_RUNS, made)
+        self._grow_list(
+            "waiting", layout.WAITING_NEXT, layout.FREE_WAITING, layout.FREE_WAITINGS, done
+        )
+
+    def _grow_timers(self) -> None:
+        """Make room for one timer more by dropping those that mean nothing, or else for many."""
+        size = len(self.arena.timers)
+        if self.arena.counters[layout.TIMERS] < size:
+            return
+        self._schedule_all()
+        used = int(self.arena.counters[layout.TIMERS])
+        if 2 * used > size:
+            self._grow("timers", used, size)
+
+    def _schedule_all(self) -> None:
+        """Make the timers anew, at most one per key. O(keys)."""
+        self._grow("timers", 0, self._slots.count)
+        deadlines.schedule_all(self._automaton, self.arena, self.keys[: self._slots.count])
+
+    def _grow(self, name: str, used: int, more: int) -> None:
+        """Make room for so many more rows, at least twice as many as there are."""
+        array: Int64s = getattr(self.arena, name)
+        if len(array) - used >= more:
+            return
+        larger = _enlarged(array, max(2 * len(array), used + more))
+        changed: dict[str, Any] = {name: larger}
+        self.arena = self.arena._replace(**changed)
+        if name == "registers":
+            self.arena = self.arena._replace(registers_f=larger.view(np.float64))
+
+    def _grow_list(self, name: str, link: int, free: int, count: int, more: int) -> None:
+        """Enlarge a table whose free rows are linked by a column."""
+        counters = self.arena.counters
+        size = len(getattr(self.arena, name))
+        self._grow(name, size - int(counters[count]), more)
+        table: Int64s = getattr(self.arena, name)
+        if len(table) > size:
+            link_free(table[size:, link], size, int(counters[free]))
+            counters[free] = size
+            counters[count] += len(table) - size
+
+
+def _empty_keys(count: int) -> Int64s:
+    return np.tile(NO_STATE, (count, 1))
+
+
+def _empty_arena(tables: Tables, capacity: int) -> layout.Arena:
+    words = -(-len(tables.flat.states) // layout.BITS_MAX)
+    registers = np.zeros((capacity, len(tables.machine.registers)), np.int64)
+    slots = np.zeros((max(tables.slots, 8), 3), np.int64)
+    arena = layout.Arena(
+        counters=np.zeros(layout.COUNTERS, np.int64),
+        runs=np.zeros((capacity + 1, layout.RUN_FIELDS), np.int64),
+        nodes=np.zeros((capacity, layout.NODE_STATES + words), np.int64),
+        registers=registers,
+        registers_f=registers.view(np.float64),
+        waiting=np.zeros((capacity, layout.WAITING_FIELDS), np.int64),
+        found=np.zeros((capacity, layout.OUT_FIELDS), np.int64),
+        timed_out=np.zeros((capacity, layout.OUT_FIELDS), np.int64),
+        faults=np.zeros((FAULTS_MAX, 3), np.int64),
+        done=np.zeros((capacity, 2), np.int64),
+        heap=np.zeros((capacity, 2), np.int64),
+        timers=np.zeros((capacity, 2), np.int64),
+        slots=slots,
+        slots_f=slots.view(np.float64),
+    )
+    link_free(arena.runs[1:, layout.RUN_NEXT], layout.START_RUN + 1, -1)
+    link_free(arena.waiting[:, layout.WAITING_NEXT], 0, -1)
+    arena.runs[layout.START_RUN, layout.RUN_NODE] = -1
+    arena.counters[layout.FREE_RUN] = layout.START_RUN + 1
+    arena.counters[layout.FREE_RUNS] = capacity
+    arena.counters[layout.START_CHILD] = -1
+    arena.counters[layout.FREE_WAITINGS] = capacity
+    return arena
+
+
+def _enlarged(array: Int64s, size: int) -> Int64s:
+    larger = np.zeros((size, *array.shape[1:]), np.int64)
+    larger[: len(array)] = array
+    return larger

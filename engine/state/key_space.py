@@ -1,0 +1,236 @@
+"""Key fields -> which shard an event belongs to, and a dense code for its key there.
+
+    rows ─► without NULL keys ─► key group (stable hash of the key) ─► shard ─► code
+                                                                        │
+                                            KeyShard: the keys' codes, and the states that use them
+
+A shard owns a range of the KEY_GROUPS, so that state can be handed to more or fewer shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from cep.engine.algebra.expression import DataType, Field
+from cep.engine.batch import Bools, EventBatch, Int64s
+from cep.engine.columns.evaluator import Column, ColumnEvaluator
+from cep.engine.state.interning import KeyCodes, saved_keys
+from cep.engine.state.key_groups import KEY_GROUPS, Groups, key_groups
+from cep.engine.state.snapshot import Parts, Snapshot, Value
+
+KEYS_KEPT_MIN = 1 << 16  # key tables smaller than this are not worth cleaning
+
+
+class KeyedState(Protocol):
+    """What one operator holds for the keys of one shard."""
+
+    def active_keys(self) -> Int64s:
+        """Codes of the keys that have state."""
+        ...
+
+    def keep_keys(self, codes: Int64s) -> None:
+        """Key i is from now on what was key codes[i] (sorted); no other key has state."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """A copy of everything."""
+        ...
+
+    def restore(self, parts: Parts) -> None:
+        """Take over what snapshots hold of this shard's keys; the state is empty before."""
+        ...
+
+
+class ShardedOperator(Protocol):
+    """An operator whose state is asked for shard by shard."""
+
+    def active_keys(self, shard: int) -> Int64s: ...
+
+    def keep_keys(self, shard: int, codes: Int64s) -> None: ...
+
+    def snapshot(self, shard: int) -> Snapshot: ...
+
+    def restore(self, shard: int, parts: Parts) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorShard:
+    """One shard of an operator, as a `KeyedState`."""
+
+    operator: ShardedOperator
+    shard: int
+
+    def active_keys(self) -> Int64s:
+        return self.operator.active_keys(self.shard)
+
+    def keep_keys(self, codes: Int64s) -> None:
+        self.operator.keep_keys(self.shard, codes)
+
+    def snapshot(self) -> Snapshot:
+        return self.operator.snapshot(self.shard)
+
+    def restore(self, parts: Parts) -> None:
+        self.operator.restore(self.shard, parts)
+
+
+class KeyShard:
+    """The keys of one shard, and the states that know them by their codes."""
+
+    def __init__(self, types: Sequence[DataType]) -> None:
+        self.codes = KeyCodes(types)
+        self.states: list[KeyedState] = []
+        self._worth_cleaning = KEYS_KEPT_MIN
+
+    def forget_idle_keys(self) -> None:
+        """Give new codes to the keys that have state and forget the others, now and then."""
+        if len(self.codes) < self._worth_cleaning:
+            return
+        active = np.zeros(len(self.codes), np.bool_)
+        for state in self.states:
+            active[state.active_keys()] = True
+        kept = np.flatnonzero(active)
+        if 2 * len(kept) <= len(active):
+            self.codes = self.codes.keep(kept)
+            for state in self.states:
+                state.keep_keys(kept)
+        self._worth_cleaning = max(2 * len(self.codes), KEYS_KEPT_MIN)
+
+
+class KeySpace:
+    """The keys of all operators that are partitioned by the same fields."""
+
+    def __init__(self, fields: Sequence[str], types: Sequence[DataType], shards: int = 1) -> None:
+        self.fields = tuple(fields)
+        self._reads = [Field(f, type=t) for f, t in zip(fields, types, strict=True)]
+        self.shards = [KeyShard(types) for _ in range(shards)]
+
+    def on(self, batch: EventBatch, evaluator: ColumnEvaluator) -> SliceKeys:
+        """The keys of a batch's rows. Reads nothing that changes: other threads may be at work."""
+        return SliceKeys(self, [evaluator.evaluate(field) for field in self._reads], len(batch))
+
+    def forget_idle_keys(self) -> None:
+        if self.fields:
+            for shard in self.shards:
+                shard.forget_idle_keys()
+
+    def snapshot(self) -> list[Snapshot]:
+        """The keys of each shard."""
+        return [shard.codes.snapshot() for shard in self.shards]
+
+    def restore(self, saved: Sequence[Mapping[str, Value]]) -> list[list[Int64s]]:
+        """Share out the keys of other shards, as snapshots of them.
+
+        [i][j][c] is the code that key c of saved[j] has in shard i, -1 where it is not there.
+        """
+        owners = [self._owners(snapshot) for snapshot in saved]
+        found = []
+        for number, shard in enumerate(self.shards):
+            mine = [np.flatnonzero(owner == number) for owner in owners]
+            pairs = list(zip(saved, mine, strict=True))
+            shard.codes, renamed = KeyCodes.restored(self.types, pairs)
+            found.append(renamed)
+        return found
+
+    def _owners(self, saved: Mapping[str, Value]) -> Int64s:
+        """Which shard each of the saved keys belongs to."""
+        if not self.fields:
+            return np.zeros(saved["size"], np.int64)
+        groups = key_groups(saved_keys(self.types, saved), np.arange(saved["size"]))
+        return shard_of(groups, len(self.shards))
+
+    @property
+    def types(self) -> tuple[DataType, ...]:
+        return tuple(field.type or DataType.NULL for field in self._reads)
+
+
+def shard_of(groups: Groups, shards: int) -> Int64s:
+    """Which of the shards owns each key group."""
+    return groups.astype(np.int64) * shards // KEY_GROUPS
+
+
+class SliceKeys:
+    """The keys of the rows of one batch. Each row is encoded once, by its own shard."""
+
+    def __init__(self, space: KeySpace, columns: list[Column], rows: int) -> None:
+        self._space = space
+        self._columns = columns
+        self._rows = rows
+        self._row_codes: Int64s = np.full(rows, -1, np.int64)
+        self._owners: Int64s | None = None
+        self._all: list[Int64s] | None = None
+        nulls = [missing for c in columns if (missing := _null_rows(c)) is not None]
+        self._null_rows = np.unique(np.concatenate(nulls)) if nulls else None
+        self._missed = np.zeros(rows, np.bool_)
+
+    def split(self, rows: Int64s | None) -> list[Int64s]:
+        """Those of the rows (ascending; None: all) that have a key, shard by shard."""
+        if rows is None:
+            if self._all is None:
+                self._all = self._split(np.arange(self._rows))
+            return self._all
+        return self._split(rows)
+
+    def want(self, rows: Bools | None) -> None:
+        """These rows (None: all) are somebody's concern: those without a key will be `missing`."""
+        if self._null_rows is not None:
+            here = self._null_rows if rows is None else self._null_rows[rows[self._null_rows]]
+            self._missed[here] = True
+
+    def _split(self, rows: Int64s) -> list[Int64s]:
+        shards = len(self._space.shards)
+        if self._null_rows is not None:
+            self._missed[np.intersect1d(rows, self._null_rows, assume_unique=True)] = True
+            rows = np.setdiff1d(rows, self._null_rows, assume_unique=True)
+        if shards == 1 or not self._columns:
+            return [rows, *(rows[:0] for _ in range(shards - 1))]
+        owners = self._owners_of(rows)
+        return [rows[owners == number] for number in range(shards)]
+
+    def _owners_of(self, rows: Int64s) -> Int64s:
+        if 8 * len(rows) < self._rows and self._owners is None:
+            return shard_of(key_groups(self._columns, rows), len(self._space.shards))
+        if self._owners is None:
+            groups = key_groups(self._columns, np.arange(self._rows))
+            self._owners = shard_of(groups, len(self._space.shards))
+        return self._owners[rows]
+
+    def codes(self, shard: int, rows: Int64s) -> Int64s:
+        """The key codes of these rows, all of which belong to the shard."""
+        if not self._columns:
+            return np.zeros(len(rows), np.int64)
+        codes = self._row_codes[rows]
+        fresh = rows[codes < 0]
+        if len(fresh):
+            self._row_codes[fresh] = self._space.shards[shard].codes.encode(self._columns, fresh)
+            codes = self._row_codes[rows]
+        return codes
+
+    def missing(self) -> Iterator[tuple[str, Int64s]]:
+        """(reason, rows) of the events that are somebody's concern and that have no key."""
+        if self._null_rows is None:
+            return
+        for name, column in zip(self._space.fields, self._columns, strict=True):
+            rows = _null_rows(column)
+            missed = None if rows is None else rows[self._missed[rows]]
+            if missed is not None and len(missed):
+                yield f"key field {name!r} is NULL", missed
+
+
+def _null_rows(column: Column) -> Int64s | None:
+    """Rows where the column is NULL; None where there are none."""
+    if column.type is DataType.NULL:
+        return np.arange(len(column.valid)) if column.valid is not None else None
+    if column.type is DataType.TEXT:
+        if not column.values.null_count:
+            return None
+        return np.flatnonzero(column.values.is_null().to_numpy(zero_copy_only=False))
+    if column.valid is None or bool(column.valid.all()):
+        return None
+    return np.flatnonzero(~column.valid)
+
+
+__all__ = ["KeyShard", "KeySpace", "KeyedState", "OperatorShard", "SliceKeys", "shard_of"]
