@@ -8,7 +8,7 @@ was cut into batches and however many shards there are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from cep.engine.algebra.plan import Node
 from cep.engine.batch import EventBatch, Int64s
 from cep.engine.columns.data import ARROW_TYPES
 from cep.engine.columns.measures import evaluate_outputs
+from cep.engine.ingest.merge import as_union
 from cep.engine.operators.fed import Fed
 from cep.engine.results import ErrorBatch, MatchBatch, RowBatch
 from cep.engine.state.event_store import take_rows
@@ -89,13 +90,26 @@ class FeedMerger:
         self._schema = pa.schema(list(types.items()))
         self._is_one = len(streams) == 1
 
+    def renumbered(self, batch: EventBatch, numbers: Mapping[str, int]) -> EventBatch:
+        """Events of base streams, which have these numbers there, as they stand in this feed."""
+        table = as_union(batch.table, self._schema)
+        if self._is_one:
+            return EventBatch(table, batch.time_us)
+        if batch.stream is None:
+            (name,) = numbers
+            streams = np.full(len(batch), self._numbers[name], np.int16)
+        else:
+            here = np.zeros(max(numbers.values()) + 1, np.int16)
+            for name, number in numbers.items():
+                here[number] = self._numbers[name]
+            streams = here[batch.stream]
+        return EventBatch(table, batch.time_us, streams)
+
     def merge(self, parts: Sequence[tuple[str, EventBatch]]) -> EventBatch | None:
         """The events of (stream, batch) in order of time and position; None where there are none.
 
         Of equal time and position those of the first part come first.
         """
-        from cep.engine.ingest.merge import as_union
-
         held = [(self._numbers[name], batch) for name, batch in parts if len(batch)]
         if not held:
             return None

@@ -21,14 +21,14 @@ import pyarrow as pa
 
 from cep.engine.algebra.aggregates import NO_FUNCTIONS, Functions
 from cep.engine.algebra.plan import Dataflow, NodeKind
-from cep.engine.batch import EventBatch
+from cep.engine.batch import Bools, EventBatch
 from cep.engine.dataflow.fingerprint import fingerprints
 from cep.engine.dataflow.rule_changes import RuleChanges
 from cep.engine.dataflow.tasks import TaskPlan, hidden_fields, task_plans
 from cep.engine.operators.match import MatchOperator
-from cep.engine.results import Output
+from cep.engine.results import ErrorBatch, Output
 from cep.engine.runtime.derived import FeedMerger, only_stream
-from cep.engine.runtime.task import Prepared, Task, Wiring
+from cep.engine.runtime.task import Prepared, Task, Wiring, late_batches
 from cep.engine.state.event_store import take_rows
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.limits import Limit
@@ -67,10 +67,11 @@ class Runtime:
         base, *derived = task_plans(flow)
         read = frozenset(stream.name for plan in derived for stream in plan.streams)
         self._texts = TextCodes()
+        self._hidden = hidden_fields(flow)
         wiring = Wiring(
             texts=self._texts,
             read=read,
-            hidden=hidden_fields(flow),
+            hidden=self._hidden,
             shards=workers,
             capacity=capacity,
             limits=limits or {},
@@ -125,9 +126,14 @@ class Runtime:
 
         A row that such an event makes is late, too, for those who read it.
         """
-        output = Output()
-        for made in self._base.process_late(late):
+        output, taken = Output(), np.zeros(len(late), np.bool_)
+        for made in self._base.process_late(late, taken):
             output.extend(self._pass_on_late(made))
+        full = replace(late, events=self._base.enricher.add_to_late(late.events))
+        for derived in self._derived:
+            for made in derived.process_late(full, taken):
+                output.extend(self._pass_on_late(made))
+        output.late += late_batches(late, taken, self._base.streams)
         return output
 
     def reload(self, table: str, rows: pa.Table) -> None:
@@ -237,7 +243,7 @@ class Runtime:
         `move`: what moves time in each of them, once it has got its rows.
         """
         if not self._derived:
-            return output
+            return self._without_hidden(output)
         made: Made = {}
         _add_rows(made, output)
         for derived in self._derived:
@@ -251,7 +257,7 @@ class Runtime:
     def _pass_on_late(self, output: Output) -> Output:
         """What a late event made goes to the tasks that read it, as events that are late."""
         if not self._derived:
-            return output
+            return self._without_hidden(output)
         made: Made = {}
         _add_rows(made, output)
         for derived in self._derived:
@@ -261,8 +267,10 @@ class Runtime:
         return self._without_hidden(output)
 
     def _without_hidden(self, output: Output) -> Output:
-        """Rows of patterns are there for those who read them only: they are matches."""
+        """Rows of patterns (they are matches) and some fields are for those who read them only."""
         output.rows = [rows for rows in output.rows if rows.name in self._shown]
+        if self._hidden:
+            output.errors = [_without(error, self._hidden) for error in output.errors]
         return output
 
 
@@ -291,12 +299,33 @@ class _DerivedTask:
         feed = self._merger.merge(self._parts(made))
         if feed is not None:
             watermarks = np.maximum(feed.time_us, self.task.watermark_us)
-            for found in self.task.process_late(LateArrivals(feed, watermarks)):
+            late, taken = LateArrivals(feed, watermarks), np.zeros(len(feed), np.bool_)
+            for found in self.task.process_late(late, taken):
                 output.extend(found)
+            output.late += late_batches(late, taken, self.task.streams)
         return output
+
+    def process_late(self, late: LateArrivals, taken: Bools) -> Iterator[Output]:
+        """Late events of base streams, for windows over these; `taken` is set where one is."""
+        if not any(window.stream in self._base for window in self.task.windows):
+            return
+        streams = late.events.stream
+        rows = np.arange(len(late))
+        if streams is not None:
+            rows = np.flatnonzero(np.isin(streams, list(self._base.values())))
+        mine = take_rows(late.events, rows)
+        taken_here = np.zeros(len(rows), np.bool_)
+        events = self._merger.renumbered(mine, self._base)
+        yield from self.task.process_late(LateArrivals(events, late.watermark_us[rows]), taken_here)
+        taken[rows[taken_here]] = True
 
     def _parts(self, made: Made) -> list[tuple[str, EventBatch]]:
         return [(name, batch) for name in self._made for batch in made.get(name, ())]
+
+
+def _without(error: ErrorBatch, hidden: frozenset[str]) -> ErrorBatch:
+    names = [name for name in error.events.schema.names if name in hidden]
+    return replace(error, events=error.events.drop_columns(names)) if names else error
 
 
 def _moving_to(watermark_us: int) -> Callable[[Task], Output]:

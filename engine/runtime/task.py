@@ -23,7 +23,7 @@ from cep.engine.algebra.aggregates import Functions
 from cep.engine.algebra.expression import DataType, Expression, Field, walk
 from cep.engine.algebra.pattern import Pattern, Stream
 from cep.engine.algebra.plan import EVENT_TIME, Aggregate, Node, NodeKind
-from cep.engine.batch import EventBatch, Int64s
+from cep.engine.batch import Bools, EventBatch, Int64s
 from cep.engine.dataflow.tasks import TaskPlan
 from cep.engine.kernels import layout
 from cep.engine.operators.fed import Failure, Fed
@@ -249,30 +249,28 @@ class Task:
 
     # ------------------------------------------------------------------ time
 
-    def process_late(self, late: LateArrivals) -> Iterator[Output]:
-        """Events behind the watermark: for windows that are still open, else late for all.
+    def process_late(self, late: LateArrivals, taken: Bools) -> Iterator[Output]:
+        """Events behind the watermark, for windows that are still open.
 
         What comes out event by event, so that its order does not depend on how the input is cut.
+        `taken`, shape (n,), is set where some window has taken the event.
         """
         if not self.windows:
-            yield Output(late=list(_late_batches(late, np.arange(len(late)), self.streams)))
             return
         batch = self.enricher.add_to_late(late.events)
         fed = self._fed(Enriched(batch, self.next_sequence, []))
         self.next_sequence += len(batch)
         self.sequence = self.next_sequence
         parts = [(window, window.prepare(fed)) for window in self.windows]
-        is_late = np.ones(len(batch), np.bool_)
         singly = [(window, part.singly()) for window, part in parts]
         for row in sorted({row for _, rows in singly for row in rows}):
             for window, rows in singly:
                 if row in rows and len(window.process_late(rows[row], self.watermark_us)):
-                    is_late[row] = False
+                    taken[row] = True
             yield self._collect(None)
         output = Output()
         for window, part in parts:
             output.errors += _error_batches(batch, window.name, window.failures(part))
-        output.late += _late_batches(late, np.flatnonzero(is_late), self.streams)
         yield output
 
     def status(self) -> dict[str, dict[str, Any]]:
@@ -493,10 +491,11 @@ def _error_batches(batch: EventBatch, name: str, failures: list[Failure]) -> Ite
         yield _error_batch(batch, reason, np.sort(np.concatenate(parts)), name, variable)
 
 
-def _late_batches(
-    late: LateArrivals, rows: Int64s, streams: Sequence[Stream]
+def late_batches(
+    late: LateArrivals, taken: Bools, streams: Sequence[Stream]
 ) -> Iterator[LateBatch]:
-    """Those rows, stream by stream."""
+    """The late events that no window has taken, stream by stream."""
+    rows = np.flatnonzero(~taken)
     events, watermarks = take_rows(late.events, rows), late.watermark_us[rows]
     for number, stream in enumerate(streams):
         mine = np.arange(len(rows))

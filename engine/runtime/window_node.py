@@ -61,6 +61,12 @@ class WindowNode:
         self.shards = [OperatorShard(self.operator, number) for number in range(shards)]
 
     @property
+    def stream(self) -> str:
+        """The stream that it reads."""
+        (name,) = self.node.reads
+        return name
+
+    @property
     def key(self) -> tuple[str, ...]:
         return self.node.key
 

@@ -52,8 +52,8 @@ def _buffer(
     if begin["buffer"] is None:
         if held is not None and any(held["runs"][old] for old in places if old is not None):
             raise DataError(
-                "events were held for a later watermark, and the streams have no lateness any more:"
-                " let them out first, with advance_to"
+                "events were held for a later watermark, and the streams that are read now hold "
+                "nothing back: let them out with advance_to before the state is saved"
             )
         return None
     runs: list[list[dict[str, Any]]] = [[] for _ in places]

@@ -413,3 +413,34 @@ def test_many_keys_at_once(workers: int) -> None:
     events = [a(i, i // 10, k=i % 7) for i in range(200)]
     seen = live(rules, events, workers=workers)
     assert seen.rows["all_keys"] == [(7, 100), (7, 100)]
+
+
+def test_a_late_event_reaches_an_aggregate_that_reads_a_feature_of_a_derived_stream() -> None:
+    rules = A + (
+        "aggregate tum from a by k window tumbling 3 ms lateness 99 ms select k, count(*) as n;"
+        "feature rate on a as avg(n) from tum over 10 ms by k;"
+        "aggregate high from a by k window tumbling 4 ms lateness 99 ms"
+        " select k, count(*) as n, sum(rate) as r;"
+    )
+    seen = live(rules, [a(1, 1), a(2, 9), a(3, 2)])
+    assert seen.rows["tum"] == [(1, 1, 0), (1, 2, 1), (1, 1, 0)]
+    assert seen.rows["high"] == [(1, 1, None, 0), (1, 2, None, 1), (1, 1, 1.0, 0)]
+    assert seen.late == []
+
+
+def test_an_event_that_no_window_of_any_task_takes_is_late_once() -> None:
+    rules = A + (
+        "aggregate tum from a by k window tumbling 3 ms select k, count(*) as n;"
+        "feature rate on a as avg(n) from tum over 10 ms by k;"
+        "aggregate high from a by k window tumbling 4 ms select k, sum(rate) as r;"
+    )
+    assert live(rules, [a(1, 1), a(2, 9), a(3, 2)]).late == ["a"]
+
+
+def test_what_a_running_aggregate_is_made_of_is_in_no_error() -> None:
+    rules = A + (
+        "aggregate total from a by k select k, sum(x) as s;"
+        "pattern p from a by k match u define u as 6 / x > 1 after match no skip;"
+    )
+    result = cep.compile(rules).run([a(1, 0, 0)[1]])
+    assert [error.event for error in result.errors] == ['{"id": 1, "ts": 0, "k": 1, "x": 0}']

@@ -231,8 +231,8 @@ def test_a_stream_that_is_no_longer_read_is_dropped_once_nothing_waits() -> None
     with pytest.raises(cep.DataError) as caught:
         moved(detector, STREAM + UP)
     assert str(caught.value) == (
-        "events were held for a later watermark, and the streams have no lateness any more: let "
-        "them out first, with advance_to"
+        "events were held for a later watermark, and the streams that are read now hold nothing "
+        "back: let them out with advance_to before the state is saved"
     )
     detector.advance_to(5_000)
     restored, _ = moved(detector, STREAM + UP)
