@@ -150,5 +150,5 @@ def _run(
         "repeat": 1 if path else size.repeat,
         "path": path,
     }
-    numbers = measured("benchmarks.worker", job)
+    (numbers,) = measured("benchmarks.worker", [job])
     return Measured(name=name, events=events, patterns=patterns, **numbers)

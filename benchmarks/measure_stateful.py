@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,11 +46,34 @@ class StateSize:
     bounded_checked_rows: int = 1_000_000
     states: int = 1_000_000
     firsts: tuple[str, ...] = ("a pattern", "a window", "a feature")
+    together: bool = False  # the jobs of a part in one process: quicker, and less exact
 
 
 QUICK_STATE = StateSize(
-    100_000, 2_500, 200_000, 1, 1_000_000, 1_000, 8, 1_000_000, 50_000, ("a window",)
+    rows=100_000,
+    keys=2_500,
+    dense_rows=200_000,
+    repeat=1,
+    bounded_rows=1_000_000,
+    bounded_per_second=1_000,
+    bounded_points=8,
+    states=50_000,
+    firsts=("a window",),
+    together=True,
 )
+Numbers = dict[str, Any]
+
+
+def _measured(size: StateSize, say: Say, jobs: Mapping[str, Numbers]) -> list[Numbers]:
+    """What a process says of each of the named jobs."""
+    if size.together:
+        say(", ".join(jobs))
+        return measured(WORKER, list(jobs.values()))
+    found = []
+    for name, job in jobs.items():
+        say(name)
+        found += measured(WORKER, [job])
+    return found
 
 
 # ------------------------------------------------------------------ live
@@ -81,29 +104,27 @@ def measure_live(size: StateSize, say: Say) -> list[Live]:
     """Q1 to Q4 in batches beside a run over the whole, and Q1 out of order; tables are equal."""
     table = benchmark_transactions(size.rows, size.keys)
     expected = count_matches(table, skip=True)
-    jobs = [(query, query, rules(query), 0) for query in QUERIES]
-    name = f"Q1, up to {LATE_SECONDS} s late"
-    jobs.append((name, "Q1", late_rules("Q1", LATE_SECONDS), LATE_SECONDS * 1_000_000))
+    jobs = {query: _live_job(size, query, 0) for query in QUERIES}
+    jobs[f"Q1, up to {LATE_SECONDS} s late"] = _live_job(size, "Q1", LATE_SECONDS)
     found = []
-    for name, query, text, late_us in jobs:
-        say(f"{name} in batches")
-        numbers = measured(
-            WORKER,
-            {
-                "job": "live",
-                "rules": text,
-                "whole_rules": rules(query),
-                "rows": size.rows,
-                "cards": size.keys,
-                "late_us": late_us,
-                "repeat": size.repeat,
-            },
-        )
+    for name, numbers in zip(jobs, _measured(size, say, jobs), strict=True):
         if not numbers.pop("same"):
             raise WrongOutputError(f"{name}: a detector finds other matches than a run")
-        _check(name, numbers["matches"], expected[query])
+        _check(name, numbers["matches"], expected[name[:2]])
         found.append(Live(name, size.rows, **numbers))
     return found
+
+
+def _live_job(size: StateSize, query: str, late_seconds: int) -> Numbers:
+    return {
+        "job": "live",
+        "rules": late_rules(query, late_seconds) if late_seconds else rules(query),
+        "whole_rules": rules(query),
+        "rows": size.rows,
+        "cards": size.keys,
+        "late_us": late_seconds * 1_000_000,
+        "repeat": size.repeat,
+    }
 
 
 # ------------------------------------------------------------------ windows and features
@@ -121,14 +142,23 @@ class Job:
     per_minute: int
     expected: Rows
 
-    def run(self, kind: str, repeat: int) -> dict[str, Any]:
+    def of_kind(self, kind: str, repeat: int) -> Numbers:
         stream = {"rows": self.rows, "keys": self.keys, "per_minute": self.per_minute}
-        numbers = measured(
-            WORKER, {"job": kind, "rules": self.rules, "stream": stream, "repeat": repeat}
-        )
-        total = numbers.pop("total")
-        _check(f"{self.name}, {self.stream}", Rows(numbers["rows"], total), self.expected)
+        return {"job": kind, "rules": self.rules, "stream": stream, "repeat": repeat}
+
+    def checked(self, numbers: Numbers) -> Numbers:
+        """Without the sum of sums. Raises WrongOutputError."""
+        _check(str(self), Rows(numbers["rows"], numbers.pop("total")), self.expected)
         return numbers
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.stream}"
+
+
+def _of_kind(size: StateSize, say: Say, kind: str, jobs: Sequence[Job]) -> list[Numbers]:
+    asked = {f"{kind}: {job}": job.of_kind(kind, size.repeat) for job in jobs}
+    found = _measured(size, say, asked)
+    return [job.checked(numbers) for job, numbers in zip(jobs, found, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +180,11 @@ def measure_windows(size: StateSize, say: Say) -> list[Made]:
     """Windows over a dense and a sparse stream, and a feature."""
     jobs = [job for per_minute in (8, 0) for job in _window_jobs(size, per_minute)]
     jobs += [_feature_job(size, per_minute) for per_minute in (1, 0)]
-    found = []
-    for job in jobs:
-        say(f"{job.name}, {job.stream}")
-        found.append(Made(job.name, job.stream, job.rows, **job.run("windows", size.repeat)))
-    return found
+    found = _of_kind(size, say, "windows", jobs)
+    return [
+        Made(job.name, job.stream, job.rows, **numbers)
+        for job, numbers in zip(jobs, found, strict=True)
+    ]
 
 
 def _window_jobs(size: StateSize, per_minute: int) -> list[Job]:
@@ -232,11 +262,10 @@ def measure_workers(size: StateSize, say: Say) -> list[Workers]:
     ]
     del cards
     jobs += [_window_jobs(size, 8)[0], _feature_job(size, 1)]
-    found = []
-    for job in jobs:
-        say(f"{job.name} on one and on two threads")
-        found.append(Workers(job.name, job.rows, **job.run("workers", size.repeat)))
-    return found
+    found = _of_kind(size, say, "workers", jobs)
+    return [
+        Workers(job.name, job.rows, **numbers) for job, numbers in zip(jobs, found, strict=True)
+    ]
 
 
 # ------------------------------------------------------------------ memory
@@ -268,7 +297,7 @@ def measure_bounded(size: StateSize, say: Say) -> list[Bounded]:
     for rows in runs:
         say(f"memory over {rows / 1e6:g} M events of ever-new keys")
         job = {"job": "bounded", "rules": BOUNDED, "rows": rows, "points": size.bounded_points}
-        numbers = measured(WORKER, job | {"per_second": size.bounded_per_second})
+        (numbers,) = measured(WORKER, [job | {"per_second": size.bounded_per_second}])
         total = numbers.pop("total")
         if rows == size.bounded_checked_rows:
             expected = count_bounded(rows, size.bounded_per_second, BOUNDED_SPENT)
@@ -305,11 +334,18 @@ class Checkpoint:
 
 def measure_checkpoint(size: StateSize, say: Say) -> list[Checkpoint]:
     """Snapshot, write and restore; what is restored must go on with every key."""
+    jobs: dict[str, Numbers] = {
+        name: {
+            "job": "checkpoint",
+            "rules": text,
+            "keys": size.states,
+            "text": "card text" in text,
+            "repeat": size.repeat,
+        }
+        for name, text in KEYED.items()
+    }
     found = []
-    for name, text in KEYED.items():
-        say(f"checkpoint of {name}")
-        job = {"job": "checkpoint", "rules": text, "keys": size.states, "repeat": size.repeat}
-        numbers = measured(WORKER, job | {"text": "card text" in text})
+    for name, numbers in zip(jobs, _measured(size, say, jobs), strict=True):
         _check(name, numbers["rows"], size.states)
         found.append(Checkpoint(name, **numbers))
     return found
@@ -340,7 +376,8 @@ def measure_first(size: StateSize, say: Say) -> list[First]:
         say(f"the first result of {name}")
         with tempfile.TemporaryDirectory() as cache:
             job = {"job": "first", "rules": jobs[name]}
-            runs = [measured(WORKER, job, {"NUMBA_CACHE_DIR": cache}) for _ in range(3)]
+            place = {"NUMBA_CACHE_DIR": cache}
+            runs = [measured(WORKER, [job], place)[0] for _ in range(3)]
         _check(name, [run["rows"] for run in runs[1:]], [runs[0]["rows"]] * 2)
         warm = min(runs[1:], key=lambda run: float(run["all"]))
         found.append(First(name, warm["imports"], runs[0]["all"], warm["all"]))

@@ -1,4 +1,4 @@
-"""A job -> what a process of its own says of it."""
+"""Jobs -> what a process of their own says of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,17 @@ class WrongOutputError(Exception):
 
 
 def measured(
-    worker: str, job: Mapping[str, Any], environment: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """The numbers that `python -m WORKER JOB` prints as its last line."""
+    worker: str,
+    jobs: Sequence[Mapping[str, Any]],
+    environment: Mapping[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """The numbers that `python -m WORKER JOB...` prints, a line for each job."""
     done = subprocess.run(
-        [sys.executable, "-m", worker, json.dumps(job)],
+        [sys.executable, "-m", worker, *map(json.dumps, jobs)],
         env={**os.environ, **ONE_THREAD, **(environment or {})},
         cwd=Path(__file__).resolve().parents[1],
         stdout=subprocess.PIPE,
         check=True,
         text=True,
     )
-    numbers: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return numbers
+    return [json.loads(line) for line in done.stdout.splitlines()[-len(jobs) :]]

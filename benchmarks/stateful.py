@@ -1,6 +1,6 @@
-"""One measurement of live streams and state in a process of its own -> one line of JSON.
+"""Measurements of live streams and state in a process of their own -> a line of JSON for each.
 
-    python -m benchmarks.stateful '{"job": "windows", "rules": "...", ...}'
+    python -m benchmarks.stateful '{"job": "windows", "rules": "...", ...}' ...
 
 Times are CPU seconds of the process, where not said otherwise, memory is megabytes (1e6 bytes).
 """
@@ -242,4 +242,5 @@ def main(job: Numbers) -> Numbers:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(json.loads(sys.argv[1]))))
+    for argument in sys.argv[1:]:
+        print(json.dumps(main(json.loads(argument))))
