@@ -16,7 +16,7 @@ from cep.engine.checkpoint.errors import CheckpointError, CheckpointWarning
 from cep.rules import Rules, RuleWarning, compile, load  # noqa: A004 - `re.compile` does it as well
 
 if TYPE_CHECKING:
-    from cep.detector import Detector
+    from cep.detector import CallbackError, Detector
     from cep.engine.io.callable_sink import CallableSink
     from cep.engine.io.file_sink import FileSink
     from cep.engine.io.replay.files import FileSource
@@ -31,6 +31,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AggregateFunction",
     "CallableSink",
+    "CallbackError",
     "CepError",
     "CheckpointError",
     "CheckpointWarning",
@@ -57,6 +58,7 @@ __all__ = [
 # What runs events needs the compiled kernels, for which `cep check` and `cep --help` do not wait.
 _LATER = {
     "CallableSink": "cep.engine.io.callable_sink",
+    "CallbackError": "cep.detector",
     "Detector": "cep.detector",
     "FileSink": "cep.engine.io.file_sink",
     "FileSource": "cep.engine.io.replay.files",

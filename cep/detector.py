@@ -37,6 +37,18 @@ NOT_STARTED: dict[str, Any] = {"watermark": None, "held_back_by": None, "streams
 SIDES: tuple[Side, ...] = ("matches", "timeouts", "late", "errors")
 
 
+class CallbackError(CepError):
+    """A function given to `on` has failed. The events have been taken: do not give them again.
+
+    `result` is what the call would have returned.
+    """
+
+    def __init__(self, name: str, error: Exception, result: Result) -> None:
+        self.result = result
+        what = f"{type(error).__name__}: {error}"
+        super().__init__(f"the function for {name!r} failed ({what}); the events have been taken")
+
+
 class Detector:
     """Rules that run over events as they come. Not for several threads at a time.
 
@@ -56,7 +68,8 @@ class Detector:
 
     `schemas`: the columns of streams that the rules do not declare, as Arrow schemas or tables;
     else the first data say. `tables`: what the rules look up, by name. `workers`: threads that
-    share the keys; the results are the same for any number. `limits`: pattern -> `Limit` of its
+    share the keys; the results are the same for any number (but with a limit of `runs` over all
+    keys). `limits`: pattern -> `Limit` of its
     open runs. `on`: a side output, or the name of an aggregate or join -> function that is called
     with its table wherever it has rows.
     `clock`: what reads the wall clock, in microseconds since 1970.
@@ -122,6 +135,8 @@ class Detector:
         self._check_open()
         begun = now_seconds()
         name = self._named(stream).name
+        if self._running is None and not schema_of_data(events, self._known[name]).names:
+            return Execution.of_nothing(self._rules).result(Output(), 0, 0.0)
         running = self._running_for(name, events)
         taken = running.inlets[name].read(events)
         output = Output(errors=taken.errors)
@@ -164,9 +179,10 @@ class Detector:
             return self._result(running, output, 0, begun)
         self._is_finished = True
         if self._running is None:
-            return Execution.of_nothing(self._rules).result(Output(), 0, 0.0, ())
+            return Execution.of_nothing(self._rules).result(Output(), 0, 0.0)
         output = Output()
         self._running.finish(output)
+        self._running.execution.close()
         return self._result(self._running, output, 0, begun)
 
     def close(self) -> None:
@@ -182,10 +198,13 @@ class Detector:
         self.close()
 
     def reload(self, table: str, rows: Any) -> None:
-        """Look up in other rows from the next event on. DataError where they do not fit."""
-        self._tables[table] = rows
+        """Look up in other rows from the next event on. DataError where they do not fit.
+
+        A snapshot does not hold the rows of tables: who restores it hands in those of the day.
+        """
         if self._running is not None:
             self._running.execution.reload(table, rows)
+        self._tables[table] = rows
 
     def current(self, name: str) -> pa.Table:
         """The open windows of an aggregate, as they are now: early results on request."""
@@ -362,11 +381,22 @@ class Detector:
         for side in SIDES:
             table = getattr(result, side)
             self._counts[side] += len(table)
+        self._call(result)
+        return result
+
+    def _call(self, result: Result) -> None:
+        """Every function with what is for it, also where another one fails."""
+        failed: list[tuple[str, Exception]] = []
         for name, function in self._on.items():
             table = getattr(result, name) if name in SIDES else result.tables[name]
             if len(table):
-                function(table)
-        return result
+                try:
+                    function(table)
+                except Exception as error:
+                    failed.append((name, error))
+        if failed:
+            what, cause = failed[0]
+            raise CallbackError(what, cause, result) from cause
 
 
 def _listed(*names: Iterable[str]) -> str:

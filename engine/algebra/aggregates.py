@@ -87,7 +87,8 @@ class AggregateFunction:
     the value, or None. Accumulators are values that JSON has (None, bool, int, float, str, lists
     and dicts of text of these), so that they can be saved; `add` and `merge` may change and return
     what they are given. `type` is that of the result, `argument` that of the values; None takes
-    any. Times and durations are whole microseconds.
+    any. Times and durations are whole microseconds. `version`: say another one when the function
+    has changed so that it cannot go on with accumulators that were saved before.
     """
 
     name: str
@@ -97,6 +98,7 @@ class AggregateFunction:
     result: Callable[[Any], Any]
     type: DataType
     argument: DataType | None = None
+    version: str = ""
 
 
 Functions = Mapping[str, AggregateFunction]

@@ -13,6 +13,7 @@ from cep.engine.algebra.expression import DataType
 from cep.engine.algebra.pattern import Stream
 from cep.engine.algebra.plan import Feature, Lookup
 from cep.engine.batch import EventBatch
+from cep.engine.columns.data import pc
 from cep.engine.dataflow.tasks import TaskPlan
 from cep.engine.operators.features.operator import FeatureGroup, FeatureOperator, group_features
 from cep.engine.operators.features.restore import Member, continued, state_of
@@ -166,9 +167,15 @@ _NO_TEXTS = TextCodes()  # features have texts of their own
 
 
 def _append(added: Added, columns: Iterable[tuple[str, Any]]) -> None:
+    """A field of the same name that another stream has is NULL where this one's values are."""
     table = added.batch.table
     for name, values in columns:
-        table = table.append_column(name, values)
+        if name not in table.schema.names:
+            table = table.append_column(name, values)
+            continue
+        place = table.schema.get_field_index(name)
+        others = table.column(place)
+        table = table.set_column(place, name, pc.coalesce(values, others.cast(values.type)))
     added.batch = replace(added.batch, table=table)
 
 

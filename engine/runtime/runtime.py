@@ -68,6 +68,7 @@ class Runtime:
         read = frozenset(stream.name for plan in derived for stream in plan.streams)
         self._texts = TextCodes()
         self._hidden = hidden_fields(flow)
+        self._functions = functions
         wiring = Wiring(
             texts=self._texts,
             read=read,
@@ -163,7 +164,7 @@ class Runtime:
         """A copy of all state, between two batches."""
         return {
             "texts": self._texts.snapshot(),
-            "prints": fingerprints(self.flow),
+            "prints": fingerprints(self.flow, self._functions),
             "tasks": {task.plan.name: task.snapshot() for task in self.tasks},
         }
 
@@ -174,7 +175,8 @@ class Runtime:
         now; the others start afresh. A feature is a statement, whoever reads it.
         """
         plans = [task.plan for task in self.tasks]
-        changes = RuleChanges(saved["prints"], fingerprints(self.flow), saved["tasks"], plans)
+        prints = fingerprints(self.flow, self._functions)
+        changes = RuleChanges(saved["prints"], prints, saved["tasks"], plans)
         for task in self.tasks:
             if task.plan.name in saved["tasks"]:
                 task.restore(saved["tasks"][task.plan.name], changes.kept_nodes)

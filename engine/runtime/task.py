@@ -24,6 +24,7 @@ from cep.engine.algebra.expression import DataType, Expression, Field, walk
 from cep.engine.algebra.pattern import Pattern, Stream
 from cep.engine.algebra.plan import EVENT_TIME, Aggregate, Node, NodeKind
 from cep.engine.batch import Bools, EventBatch, Int64s
+from cep.engine.columns.data import ARROW_TYPES, data_type_of
 from cep.engine.dataflow.tasks import TaskPlan
 from cep.engine.kernels import layout
 from cep.engine.operators.fed import Failure, Fed
@@ -415,8 +416,28 @@ class Task:
         streams = numbers[events["stream"]] if "stream" in events else np.full(size, numbers[0])
         rows = np.flatnonzero(streams >= 0)
         events = {name: _rows(values, rows) for name, values in events.items()}
+        events["events"] = _as_now(events["events"], self.streams)
         events.pop("stream", None)
         return events | {"stream": streams[rows]} if len(self.streams) > 1 else events
+
+
+def _as_now(table: pa.Table, streams: Sequence[Stream]) -> pa.Table:
+    """Saved events with fields of the types that they have now.
+
+    Nobody who goes on reads a field that has changed its type: where its values do not fit they
+    are NULL.
+    """
+    types = {f.name: f.type for stream in reversed(streams) for f in stream.fields}
+    for place, column in enumerate(table.schema):
+        wanted = types.get(column.name)
+        if wanted is None or data_type_of(column.type) in (wanted, DataType.NULL):
+            continue
+        try:
+            values: Any = table.column(place).cast(ARROW_TYPES[wanted])
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            values = pa.nulls(table.num_rows, ARROW_TYPES[wanted])
+        table = table.set_column(place, column.name, values)
+    return table
 
 
 def _rows(values: Any, rows: Int64s) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from cep.engine.batch import Int64s
 from cep.engine.columns.evaluator import Column
 from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.windows.operator import Prepared, WindowOperator
-from cep.engine.operators.windows.rows import UPDATE, KeyColumns, WindowRows
+from cep.engine.operators.windows.rows import KeyColumns, WindowRows
 from cep.engine.results import ErrorBatch, Output, RowBatch
 from cep.engine.runtime.derived import as_stream
 from cep.engine.state.interning import TextCodes
@@ -129,18 +128,10 @@ class WindowNode:
         if len(rows):
             columns = {name: rows.table.column(name) for name in rows.table.schema.names}
             table = as_stream(columns, self.node.stream)
-            update = _update(columns, self.node)
-            output.rows.append(RowBatch(self.name, table, rows.time_us, rows.position, update))
+            made = RowBatch(self.name, table, rows.time_us, rows.position, rows.update)
+            output.rows.append(made)
         output.errors += _errors(self.name, rows)
         return output
-
-
-def _update(columns: Mapping[str, Any], node: Node) -> Int64s | None:
-    """Which time each row came; None where a column of the select list has that name."""
-    if any(field.name == UPDATE for field in node.stream.fields):
-        return None
-    numbers: Int64s = columns[UPDATE].to_numpy()
-    return numbers
 
 
 def _errors(name: str, rows: WindowRows) -> Iterator[ErrorBatch]:

@@ -31,14 +31,25 @@ def moved(
         if list(before) != list(now):
             raise DataError("streams that share one watermark must stay the same ones")
     else:
-        for part in ("lanes", "sources"):
-            fresh_part = begin["watermarks"][part]
-            marks[part] = [
-                fresh_part[new] if old is None else marks[part][old]
-                for new, old in enumerate(places)
-            ]
-        marks["finished"] = _finished(marks["finished"], places)
+        marks |= _streams_now(marks, begin["watermarks"], places)
     return {**saved, "watermarks": marks, "buffer": _buffer(saved, places, begin, fresh)}
+
+
+def _streams_now(
+    before: Mapping[str, Value], fresh: Mapping[str, Value], places: Sequence[int | None]
+) -> Snapshot:
+    """Per stream what was known of it; where its sources are others now, its watermark alone."""
+    lanes, sources = list(fresh["lanes"]), list(fresh["sources"])
+    for new, old in enumerate(places):
+        if old is None:
+            continue
+        if before["partitions"][old] == fresh["partitions"][new]:
+            lanes[new], sources[new] = before["lanes"][old], before["sources"][old]
+        else:
+            lanes[new] = lanes[new] | {"watermark_us": before["lanes"][old]["watermark_us"]}
+    finished = _finished(before["finished"], places)
+    partitions = fresh["partitions"]
+    return {"lanes": lanes, "sources": sources, "finished": finished, "partitions": partitions}
 
 
 def _finished(finished: Sequence[int], places: Sequence[int | None]) -> list[int]:

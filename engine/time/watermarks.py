@@ -216,6 +216,7 @@ class Watermarks:
             "clock_us": self._clock_us,
             "started_us": self._started_us,
             "finished": sorted(self._finished),
+            "partitions": [list(stream.partition) for stream in self._streams],
             "lanes": [_lane_snapshot(lane) for lane in self._lanes],
             "sources": [
                 codes.to_table(schema) if stream.partition else None

@@ -444,3 +444,25 @@ def test_what_a_running_aggregate_is_made_of_is_in_no_error() -> None:
     )
     result = cep.compile(rules).run([a(1, 0, 0)[1]])
     assert [error.event for error in result.errors] == ['{"id": 1, "ts": 0, "k": 1, "x": 0}']
+
+
+def test_two_streams_may_have_a_feature_of_the_same_name() -> None:
+    rules = (A + B) + (
+        "feature n on a as count(*) over 10 ms by k; feature n on b as sum(y) over 10 ms by k;"
+        "pattern p from a, b by k match u -> v within 1 second"
+        " define u as a where n > 1, v as b where n > 5 after match no skip"
+        " select u.n as un, v.n as vn;"
+    )
+    events = [a(1, 0), a(2, 1), b(3, 2, 4), b(4, 3, 3), a(5, 4)]
+    assert both(rules, events).matches == [("p", 2, 7)]
+
+
+def test_a_column_called_update_changes_nothing_for_who_reads_the_rows() -> None:
+    rules = A + (
+        "aggregate r from a by k window tumbling 60 ms early every 10 ms"
+        " select k, count(*) as {name};"
+        "aggregate m from r by k window tumbling 60 ms select k, count(*) as n;"
+    )
+    events = [a(i, 5 * i) for i in range(13)]
+    found = [live(rules.format(name=name), events).rows["m"] for name in ("c", '"update"')]
+    assert found == [[(1, 1), (1, 1)]] * 2

@@ -452,3 +452,32 @@ def test_a_limit_below_one_is_refused() -> None:
     assert said(cep.Limit, 1, policy="drop newest") == (
         "limit with policy 'drop newest': it is 'refuse new' or 'drop oldest'"
     )
+
+
+def test_an_empty_first_call_says_nothing_of_the_columns() -> None:
+    detector = cep.Detector("pattern p match a -> b define a as x > 1, b as x > a.x;")
+    assert len(detector.process_batch([])) == 0
+    detector.process({"ts": 1, "x": 2})
+    assert len(detector.process({"ts": 2, "x": 3})) == 1
+
+
+def test_a_function_that_fails_hides_nothing_from_the_others_and_loses_no_result() -> None:
+    def fails(table: Any) -> None:
+        raise ValueError("no connection")
+
+    seen: list[int] = []
+    rules = (
+        "stream s (ts int, x int) time ts;"
+        "pattern p match a define a as x > 1 after match no skip;"
+        "aggregate n from s window count 1 select count(*) as n;"
+    )
+    on = {"matches": fails, "n": lambda rows: seen.append(len(rows))}
+    detector = cep.Detector(rules, on=on)
+    with pytest.raises(cep.CallbackError) as caught:
+        detector.process({"ts": 1, "x": 2})
+    assert str(caught.value) == (
+        "the function for 'matches' failed (ValueError: no connection); the events have been taken"
+    )
+    assert len(caught.value.result.matches) == 1
+    assert seen == [1]
+    assert detector.status()["matches"] == 1

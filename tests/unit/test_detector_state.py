@@ -263,3 +263,90 @@ def test_event_time_cannot_go_on_as_processing_time() -> None:
     assert str(caught.value) == (
         "state of event time cannot go on in processing time, nor the reverse"
     )
+
+
+# -- what a fingerprint covers, and what may change --------------------------------------------------
+
+
+def restored_into(before: str, after: str, events: list[dict[str, object]]) -> cep.Detector:
+    """A detector of the first rules that has seen events, restored into the second."""
+    detector = cep.Detector(before)
+    for event in events:
+        detector.process(event)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cep.RuleWarning)
+        return cep.Detector.from_snapshot(detector.snapshot(), after)
+
+
+BIG = "pattern p from s by k match u define u as x > {limit} after match no skip select u.x as x;"
+HOURS = "aggregate c from p window tumbling 1 hour select count(*) as n;"
+FEW: list[dict[str, object]] = [{"k": 1, "ts": i, "x": 5} for i in range(3)]
+
+
+def test_what_reads_no_field_of_a_changed_pattern_starts_afresh_with_it() -> None:
+    rules = "stream s (k int, ts int, x int) time ts;" + BIG + HOURS
+    restored = restored_into(rules.format(limit=1), rules.format(limit=10), FEW)
+    assert str(restored.restored) == "fresh: p, c"
+
+
+def test_another_time_column_is_another_stream() -> None:
+    rules = (
+        "stream s (k int, a int, b int) time {time};"
+        "pattern q from s by k match u v within 1 second define u as true, v as true;"
+    )
+    events: list[dict[str, object]] = [{"k": 1, "a": 1, "b": 1}]
+    restored = restored_into(rules.format(time="a"), rules.format(time="b"), events)
+    assert str(restored.restored) == "fresh: q"
+
+
+def test_a_field_that_nobody_reads_may_change_its_type() -> None:
+    rules = (
+        "stream s (k int, ts int, z {type}) time ts;"
+        "pattern q from s by k match u v within 1 second define u as true, v as true select k;"
+    )
+    before: list[dict[str, object]] = [{"k": 1, "ts": 1, "z": 7}]
+    restored = restored_into(rules.format(type="int"), rules.format(type="timestamp"), before)
+    (match,) = restored.process({"k": 1, "ts": 2, "z": None})
+    assert match.events["u"][0]["ts"] == 1
+
+
+@pytest.mark.parametrize(("before", "after"), [("by h", "by h, k"), ("by h", ""), ("", "by h")])
+def test_the_sources_of_a_stream_may_change(before: str, after: str) -> None:
+    rules = (
+        "stream s (k int, ts int, h int) time ts lateness 2 ms {by};"
+        "pattern q from s by k match u v within 1 second define u as true, v as true select k;"
+    )
+    events: list[dict[str, object]] = [{"k": 1, "ts": ts, "h": ts % 2} for ts in (10, 11, 12)]
+    restored = restored_into(rules.format(by=before), rules.format(by=after), events)
+    restored.status()
+    late = restored.process({"k": 1, "ts": 5, "h": 3}).late
+    assert len(late) == 1  # the watermark does not fall
+    restored.process({"k": 1, "ts": 30, "h": 1})
+    assert len(restored.finish()) >= 1
+
+
+def test_a_user_function_of_another_version_starts_afresh() -> None:
+    def summed(version: str) -> cep.AggregateFunction:
+        return cep.AggregateFunction(
+            "mine",
+            lambda: 0,
+            lambda total, value: total + value,
+            lambda one, two: one + two,
+            lambda total: total,
+            cep.DataType.INTEGER,
+            cep.DataType.INTEGER,
+            version,
+        )
+
+    text = (
+        "stream s (k int, ts int, x int) time ts;"
+        "aggregate g from s by k window tumbling 1 hour select mine(x) as m;"
+    )
+    detector = cep.Detector(cep.compile(text, functions=[summed("1")]))
+    detector.process({"k": 1, "ts": 1, "x": 5})
+    saved = detector.snapshot()
+    same = cep.Detector.from_snapshot(saved, cep.compile(text, functions=[summed("1")]))
+    assert str(same.restored) == "kept: g"
+    with pytest.warns(cep.RuleWarning, match="g has changed"):
+        other = cep.Detector.from_snapshot(saved, cep.compile(text, functions=[summed("2")]))
+    assert str(other.restored) == "fresh: g"

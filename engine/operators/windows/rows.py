@@ -7,7 +7,7 @@ Aggregated node, which expressions then read like any other field.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,7 @@ class WindowRows:
     time_us: Int64s
     position: Int64s
     failures: Sequence[RowFailure] = ()
+    update: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.time_us)
@@ -112,7 +113,9 @@ class RowMaker:
             if bad.any()
         ]
         position = columns.position[order]
-        return WindowRows(made.take(pa.array(order)), columns.time_us[order], position, failures)
+        update = columns.update[order]
+        rows = made.take(pa.array(order))
+        return WindowRows(rows, columns.time_us[order], position, failures, update)
 
     def _bounds(self, columns: _Columns) -> list[tuple[str, Any]]:
         count = len(columns)
