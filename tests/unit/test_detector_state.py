@@ -265,7 +265,7 @@ def test_event_time_cannot_go_on_as_processing_time() -> None:
     )
 
 
-# -- what a fingerprint covers, and what may change --------------------------------------------------
+# -- what a fingerprint covers, and what may change ------------------------------------------------
 
 
 def restored_into(before: str, after: str, events: list[dict[str, object]]) -> cep.Detector:
