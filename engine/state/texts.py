@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -59,6 +59,13 @@ class SeenDictionary:
     def forget(self) -> None:
         """The next one is a new one."""
         self._last, self._place = None, ()
+
+
+class TextHolder(Protocol):
+    """State that holds codes of texts: those in use, and what they are called from now on."""
+
+    def used_texts(self) -> Int64s: ...
+    def rename_texts(self, mapping: Int64s) -> None: ...
 
 
 class TextCodes:
