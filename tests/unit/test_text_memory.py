@@ -6,13 +6,19 @@ doubled, so codes of texts in windows, sessions and runs change all the time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 import cep
-from cep.engine.batch import Int64s
+from cep.engine.batch import EventBatch, Int64s
+from cep.engine.results import MatchBatch
+from cep.engine.runtime.runtime import Runtime
 from cep.engine.state.texts import TextCodes
 
 STREAM = "stream s (id int, ts int, k int, t text) time ts;\n"
@@ -138,3 +144,55 @@ def test_windows_over_rows_of_windows_hold_their_texts(
     assert sum(always_forgotten) > 40
     monkeypatch.undo()
     assert found == run(rules, events(), 5)
+
+
+# -- threads --------------------------------------------------------------------------------------
+
+COMPARED = """
+    aggregate w from s by k window sliding 80 ms every 20 ms
+      select k, min(t) as least, max(t) as most, count_distinct(t) as n;
+    pattern above from s by k match x -> y within 60 ms
+      define x as length(t) > 2, y as t > x.t after match no skip;
+    pattern below from s by k match x -> y -> z within 60 ms
+      define x as length(t) > 2, y as t < x.t, z as t < y.t after match no skip;
+    pattern over_windows from w by k match v -> u within 200 ms
+      define v as n > 1, u as most > v.most after match no skip;
+"""
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads take turns after every few instructions."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def worked_on(workers: int, texts: Sequence[str]) -> tuple[list[Any], list[Any]]:
+    """Rows and matches of one batch in slices of 3 events; texts are plain, no dictionary."""
+    rules, size = cep.compile(STREAM + COMPARED), len(texts)
+    runtime = Runtime(rules.bind(rules.base_streams), workers=workers, slice_rows=3)
+    columns = {"id": range(size), "ts": range(0, 2 * size, 2), "k": [i % 7 for i in range(size)]}
+    times = np.arange(0, 2_000 * size, 2_000)
+    output = runtime.process(EventBatch(pa.table({**columns, "t": texts}), times))
+    output.extend(runtime.finish())
+    runtime.close()
+    rows = [(batch.name, *row.values()) for batch in output.rows for row in batch.table.to_pylist()]
+    return rows, sorted(match for batch in output.matches for match in taken(batch))
+
+
+def taken(batch: MatchBatch) -> Iterator[tuple[Any, ...]]:
+    events = batch.event_position[batch.row]
+    for match, (begin, end) in enumerate(pairwise(batch.offsets)):
+        yield batch.pattern.name, int(batch.at_us[match]), *events[begin:end].tolist()
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_two_workers_compare_ever_new_texts_as_one_does() -> None:
+    texts = [f"{number * 7919 % 10007:05d}" for number in range(2500)]
+    rows, matches = worked_on(1, texts)
+    assert {row[0] for row in rows} == {"w"}
+    assert {match[0] for match in matches} == {"above", "below", "over_windows"}
+    for _ in range(3):
+        assert worked_on(2, texts) == (rows, matches)
