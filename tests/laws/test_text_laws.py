@@ -1,4 +1,4 @@
-"""Texts that nobody holds are forgotten, and nothing that comes out shows it.
+"""Laws of texts: that those nobody holds are forgotten, and who compares them, does not show.
 
 Every text of these streams is another one, and the memory of texts is cleaned whenever it has
 doubled, so codes of texts in windows, sessions and runs change all the time.
