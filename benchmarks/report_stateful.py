@@ -44,9 +44,9 @@ BOUNDED = """## Memory over ever-new keys
 
 {events:,} events, {per_second:,} a second of event time, of {keys:,} keys that come five times each
 within milliseconds and never again; through a detector with a pattern within 1 minute, a feature
-over 1 minute and an aggregate per minute. Resident set of the process in MB; {seconds:.0f} CPU
-seconds in all. The most of the last third is {growth:.2f} times that of the middle third. Counts
-are checked over {checked:,} events.
+over 1 minute and an aggregate per minute. Resident set of the process in MB, the most since the
+line before; {seconds:.0f} CPU seconds in all. The most of the last third is {growth:.2f} times that
+of the middle third. Counts are checked over {checked:,} events.
 """
 
 CHECKPOINT = """## Checkpoints

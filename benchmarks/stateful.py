@@ -132,20 +132,22 @@ def stream_of(stream: Numbers) -> pa.Table:
 
 
 def bounded(rules: str, rows: int, per_second: int, points: int) -> Numbers:
-    """Ever-new keys through a detector, and memory now and then."""
+    """Ever-new keys through a detector, and the most memory since the point before."""
     import cep
     from benchmarks.streams import ever_new_keys
 
     detector = cep.Detector(rules)
     curve: list[tuple[int, float]] = []
-    matches, total, done = 0, 0, 0
+    matches, total, done, most = 0, 0, 0, 0.0
     for batch in ever_new_keys(rows, per_second):
         found = detector.process_batch(batch)
         matches += len(found.matches)
         total += _found(found)["total"]
         done += len(batch)
+        most = max(most, memory_mb())
         if done * points >= rows * (len(curve) + 1):
-            curve.append((done, memory_mb()))
+            curve.append((done, most))
+            most = 0.0
             print(f"{done / 1e6:7.2f} M events {curve[-1][1]:6.0f} MB", file=sys.stderr, flush=True)
     found = detector.finish()
     total += _found(found)["total"]

@@ -64,6 +64,7 @@ class Runtime:
     ) -> None:
         self.flow = flow
         self._slice_rows = slice_rows
+        self.workers = workers
         self._pool = ThreadPoolExecutor(workers, "cep-shard") if workers > 1 else None
         base, *derived = task_plans(flow)
         read = frozenset(stream.name for plan in derived for stream in plan.streams)
@@ -108,15 +109,22 @@ class Runtime:
 
     def process(self, batch: EventBatch) -> Output:
         """Offer a batch to every node. Its times must not go back behind the batch before."""
-        output = Output()
+        (output,) = self.process_all([batch])
+        return output
+
+    def process_all(self, batches: Sequence[EventBatch]) -> list[Output]:
+        """The same for several batches; threads need not wait for each other between them."""
+        outputs = [Output() for _ in batches]
         slices = [
-            batch.slice(start, min(start + self._slice_rows, len(batch)))
+            (output, batch.slice(start, min(start + self._slice_rows, len(batch))))
+            for output, batch in zip(outputs, batches, strict=True)
             for start in range(0, len(batch), self._slice_rows)
         ]
-        for part, made in self._worked(slices):
+        worked = self._worked([part for _, part in slices])
+        for (output, _), (part, made) in zip(slices, worked, strict=True):
             output.extend(self._pass_on(part, made, _moving_to(int(part.time_us[-1]) - 1)))
         self._forget_texts()
-        return output
+        return outputs
 
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come: what was due by then happens."""

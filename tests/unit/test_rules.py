@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class PairRuntime:
     """Stands in for the engine: events 0 and 1 of a batch match, 2 and 3, and so on."""
 
     made: list[PairRuntime]
+    workers = 1
 
     def __init__(self, flow: Dataflow, **_: object) -> None:
         self.patterns = [node.plan for node in flow.nodes if isinstance(node.plan, Pattern)]
@@ -53,6 +55,9 @@ class PairRuntime:
         )
         self.position += len(batch)
         return Output([found])
+
+    def process_all(self, batches: Sequence[EventBatch]) -> list[Output]:
+        return [self.process(batch) if len(batch) else Output() for batch in batches]
 
     def finish(self) -> Output:
         self.is_finished = True
@@ -270,6 +275,23 @@ def test_stream_gives_a_result_per_batch(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [len(part.matches) for part in parts if len(part.matches)] == [1, 1]
     assert sum(len(part.errors) for part in parts) == 1
     assert len([note for part in parts for note in part.notes]) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_came_before_data_that_cannot_be_read_is_handed_out(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cep.engine.ingest.feed.ROWS_HELD", 1)
+    times = [*range(1_000, 1_020), 5, 6]  # milliseconds, two to a batch
+    batches = [
+        pa.record_batch({"ts": pa.array(times[at : at + 2], pa.timestamp("ms"))})
+        for at in range(0, len(times), 2)
+    ]
+    reader = pa.RecordBatchReader.from_batches(batches[0].schema, batches)
+    results = cep.compile(PAIRS).stream(reader, workers=workers)
+    assert [len(next(results).matches) for _ in range(10)] == [1] * 10
+    with pytest.raises(cep.DataError, match="event times go back"):
+        next(results)
 
 
 @pytest.mark.usefixtures("fake")
