@@ -373,6 +373,25 @@ def process(
 
 
 @kernel
+def by_key(
+    rows: Int64s, codes: Int64s, places: Int64s, ordered_rows: Int64s, ordered_codes: Int64s
+) -> None:
+    """Write the rows and their codes sorted by code, within a code as they were.
+
+    places (K + 1,): zeros, for codes below K.
+    """
+    for i in range(codes.size):
+        places[codes[i] + 1] += 1
+    for key in range(places.size - 1):
+        places[key + 1] += places[key]
+    for i in range(rows.size):
+        at = places[codes[i]]
+        places[codes[i]] = at + 1
+        ordered_rows[at] = rows[i]
+        ordered_codes[at] = codes[i]
+
+
+@kernel
 def clean(plan: Plan, state: State, bound_us: int) -> None:
     """Keys whose events all have time <= bound_us let go of them. O(keys)."""
     for key in range(state.keys.shape[0]):
