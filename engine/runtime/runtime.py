@@ -34,6 +34,7 @@ from cep.engine.state.interning import TextCodes
 from cep.engine.state.limits import Limit
 from cep.engine.state.restoring import Restored
 from cep.engine.state.snapshot import Snapshot, Value
+from cep.engine.state.texts import TextHolder
 from cep.engine.time.arrivals import LateBatch as LateArrivals
 
 TEXTS_KEPT_MIN = 1 << 16  # fewer texts than this are not worth cleaning
@@ -198,15 +199,20 @@ class Runtime:
         return changes.report()
 
     def _forget_texts(self) -> None:
-        """Let go of texts that no run holds, now and then: between two batches."""
+        """Let go of texts that no run and no window holds, now and then: between two batches."""
         if len(self._texts) < self._texts_worth_cleaning:
             return
-        shards = [shard.runs for operator in self.operators for shard in operator.shards]
-        used = [runs.used_texts() for runs in shards]
+        holders = self._text_holders()
+        used = [holder.used_texts() for holder in holders]
         renamed = self._texts.keep(np.unique(np.concatenate([np.empty(0, np.int64), *used])))
-        for runs in shards:
-            runs.rename_texts(renamed)
+        for holder in holders:
+            holder.rename_texts(renamed)
         self._texts_worth_cleaning = max(2 * len(self._texts), TEXTS_KEPT_MIN)
+
+    def _text_holders(self) -> list[TextHolder]:
+        """All state that holds codes of the texts that operators share."""
+        runs = (shard.runs for operator in self.operators for shard in operator.shards)
+        return [*runs, *(window.operator for task in self.tasks for window in task.windows)]
 
     # ------------------------------------------------------------------ inside
 

@@ -18,7 +18,9 @@ CHUNKS_MAX = 64
 class EventStore:
     """Events by sequence, their place in the stream.
 
-    Chunks are appended in order; `keep` drops what nobody needs any more.
+    Chunks are appended in order; `keep` drops what nobody needs any more. When there are many, the
+    last ones are merged until each is more than twice as long as the one behind it: so an event is
+    copied O(log n) times, and there are few chunks to look in.
     """
 
     def __init__(self) -> None:
@@ -34,13 +36,25 @@ class EventStore:
             self._sequences.append(sequences)
             self._batches.append(replace(batch, position=None))
         if len(self._batches) > CHUNKS_MAX:
-            self._merge()
+            self._merge_last()
 
     def take(self, sequences: Int64s) -> EventBatch:
-        """The events with these sequences, in this order; all of them must be held."""
-        self._merge()
-        rows = np.searchsorted(self._sequences[0], sequences)
-        return take_rows(self._batches[0], rows)
+        """The events with these sequences, in this order; all of them must be held.
+
+        O(m log n) for m of them, and a copy of each.
+        """
+        begins = np.array([chunk[0] for chunk in self._sequences])
+        chunks = np.searchsorted(begins, sequences, side="right") - 1
+        touched = np.unique(chunks).tolist()
+        if len(touched) <= 1:
+            return self._taken(touched[0] if touched else 0, sequences)
+        order = np.argsort(chunks, kind="stable")
+        parts = [self._taken(chunk, sequences[chunks == chunk]) for chunk in touched]
+        return take_rows(_joined(parts), np.argsort(order))
+
+    def _taken(self, chunk: int, sequences: Int64s) -> EventBatch:
+        rows = np.searchsorted(self._sequences[chunk], sequences)
+        return take_rows(self._batches[chunk], rows)
 
     def keep(self, sequences: Int64s) -> None:
         """Hold these events and forget the others."""
@@ -48,8 +62,9 @@ class EventStore:
             return
         self._merge()
         rows = np.flatnonzero(np.isin(self._sequences[0], sequences))
-        self._batches = [take_rows(self._batches[0], rows)]
-        self._sequences = [self._sequences[0][rows]]
+        batch, held = take_rows(self._batches[0], rows), self._sequences[0][rows]
+        self._batches, self._sequences = [], []
+        self.add(held, batch)
 
     def snapshot(self) -> Snapshot:
         """The events held. Nothing is copied: what has been added is not changed any more."""
@@ -68,15 +83,30 @@ class EventStore:
             self.add(saved["sequence"], batch)
 
     def _merge(self) -> None:
-        if len(self._batches) == 1:
-            return
-        tables = [b.table for b in self._batches]
-        streams = [b.stream for b in self._batches if b.stream is not None]
-        table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
-        times = np.concatenate([b.time_us for b in self._batches])
-        stream = np.concatenate(streams) if streams else None
-        self._batches = [EventBatch(table, times, stream)]
-        self._sequences = [np.concatenate(self._sequences)]
+        self._merge_from(0)
+
+    def _merge_last(self) -> None:
+        """Merge the last chunks, together with those before that are not much longer than they."""
+        begin = len(self._sequences) - 1
+        size = len(self._sequences[begin])
+        while begin > 0 and len(self._sequences[begin - 1]) <= 2 * size:
+            begin -= 1
+            size += len(self._sequences[begin])
+        self._merge_from(begin)
+
+    def _merge_from(self, begin: int) -> None:
+        if len(self._batches) - begin > 1:
+            self._batches[begin:] = [_joined(self._batches[begin:])]
+            self._sequences[begin:] = [np.concatenate(self._sequences[begin:])]
+
+
+def _joined(batches: list[EventBatch]) -> EventBatch:
+    """At least one batch, one behind the other."""
+    streams = [batch.stream for batch in batches if batch.stream is not None]
+    tables = [batch.table for batch in batches]
+    table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+    times = np.concatenate([batch.time_us for batch in batches])
+    return EventBatch(table, times, np.concatenate(streams) if streams else None)
 
 
 def take_rows(batch: EventBatch, rows: Int64s) -> EventBatch:

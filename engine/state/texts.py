@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Any
+from threading import Lock
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -61,14 +62,26 @@ class SeenDictionary:
         self._last, self._place = None, ()
 
 
+class TextHolder(Protocol):
+    """State that holds codes of texts: those in use, and what they are called from now on."""
+
+    def used_texts(self) -> Int64s: ...
+    def rename_texts(self, mapping: Int64s) -> None: ...
+
+
 class TextCodes:
     """A code for every distinct text seen, until `keep` forgets those that are not named.
 
     Codes are 0..len - 1 in the order of arrival. What was there when `pin` was called last keeps
     its code for ever: constants of compiled programs.
+
+    Threads may ask at the same time, for codes of the next events while those before are compared:
+    so what is given out is not changed any more, and a code means the same in every later array of
+    ranks. While `keep` is at work nobody else may be.
     """
 
     def __init__(self) -> None:
+        self._lock = Lock()
         self._code: dict[str, int] = {}
         self._texts: list[str] = []
         self._pinned = 0
@@ -87,6 +100,10 @@ class TextCodes:
         return self._pinned
 
     def code(self, text: str) -> int:
+        with self._lock:
+            return self._code_of(text)
+
+    def _code_of(self, text: str) -> int:
         found = self._code.setdefault(text, len(self._texts))
         if found == len(self._texts):
             self._texts.append(text)
@@ -105,10 +122,16 @@ class TextCodes:
         if places is None:
             texts, places = dictionary_parts(texts.dictionary_encode())
             assert places is not None
-            own = self._codes_of(texts)
+            with self._lock:
+                own = self._codes_of(texts)
             return own[places] if len(own) else np.zeros(len(places), np.int64)
         if len(texts) == 0:
             return np.zeros(len(places), np.int64)
+        with self._lock:
+            return self._codes_in(texts, places)
+
+    def _codes_in(self, texts: Any, places: Int64s) -> Int64s:
+        """Codes of these places of a dictionary, which is not empty."""
         if not self._seen.is_same(texts):
             self._codes_seen = np.full(len(texts), -1, np.int64)
         codes = self._codes_seen[places]
@@ -126,37 +149,45 @@ class TextCodes:
             wanted = [text or "" for text in wanted]
         found = list(map(self._code.get, wanted))
         if None in found:
-            found = [self.code(t) if c is None else c for t, c in zip(wanted, found, strict=True)]
+            pairs = zip(wanted, found, strict=True)
+            found = [self._code_of(text) if code is None else code for text, code in pairs]
         return np.array(found, np.int64)
 
     def rank(self) -> Int64s:
         """Place of each code in the order of texts by code point.
 
-        O(n) after a few new texts, O(n log n) after many.
+        O(n) after a few new texts, O(n log n) after many, else O(1).
         """
-        before, size = len(self._order), len(self._texts)
-        if before != size:
-            fresh = sorted(range(before, size), key=self._texts.__getitem__)
-            if 8 * len(fresh) > size:
-                fresh, self._order = sorted(range(size), key=self._texts.__getitem__), _NONE
-            self._order = np.insert(self._order, self._places(fresh), fresh)
-            self._rank = np.empty(size, np.int64)
-            self._rank[self._order] = np.arange(size)
-        return self._rank
+        with self._lock:
+            if len(self._rank) != len(self._texts):
+                self._rank_all()
+            return self._rank
 
-    def _places(self, codes: list[int]) -> list[int]:
-        """Where in the order of the texts that are in it these others belong."""
-        texts, order = self._texts, self._order
+    def _rank_all(self) -> None:
+        order, size = self._order, len(self._texts)
+        fresh = sorted(range(len(order), size), key=self._texts.__getitem__)
+        if 8 * len(fresh) > size:
+            fresh, order = sorted(range(size), key=self._texts.__getitem__), _NONE
+        self._order = np.insert(order, self._places(order, fresh), fresh)
+        rank = np.empty(size, np.int64)
+        rank[self._order] = np.arange(size)
+        self._rank = rank
+
+    def _places(self, order: Int64s, codes: list[int]) -> list[int]:
+        """Where in an order of texts these others belong."""
+        texts = self._texts
         if not len(order):
             return [0] * len(codes)
         return [bisect_left(order, texts[code], key=texts.__getitem__) for code in codes]
 
     def array(self) -> Any:
         """All texts by code as an Arrow large_string array; O(those that came since last time)."""
-        fresh = self._texts[len(self._written) :]
-        if fresh:
-            self._written = pa.concat_arrays([self._written, pa.array(fresh, pa.large_string())])
-        return self._written
+        with self._lock:
+            fresh = self._texts[len(self._written) :]
+            if fresh:
+                written = [self._written, pa.array(fresh, pa.large_string())]
+                self._written = pa.concat_arrays(written)
+            return self._written
 
     def texts(self, codes: Int64s) -> Any:
         """The texts of these codes as an Arrow string array."""
@@ -197,7 +228,8 @@ class TextCodes:
 
         Texts that have a code already, such as constants, keep it.
         """
-        return self._codes_of(snapshot["texts"].column("text").combine_chunks())
+        with self._lock:
+            return self._codes_of(snapshot["texts"].column("text").combine_chunks())
 
 
 def _distinct(places: Int64s, size: int) -> Int64s:

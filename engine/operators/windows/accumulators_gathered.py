@@ -10,7 +10,7 @@ import copy
 import json
 import math
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -52,7 +52,8 @@ class Gathering(Protocol):
 
     `add` takes the raw words of values that are not NULL, with the times and sequences of their
     events; it returns the state and the places of values that it could not take, each with why.
-    `merge` makes a new state of others, oldest first, and leaves them as they are.
+    `merge` makes a new state of others, oldest first, and leaves them as they are. `rename_texts`
+    gives a state in which the text with code c has code mapping[c].
     """
 
     @property
@@ -66,6 +67,18 @@ class Gathering(Protocol):
     def result(self, state: State, texts: TextCodes) -> Any: ...
     def dump(self, states: Sequence[State], recode: Recode) -> Snapshot: ...
     def load(self, snapshot: Mapping[str, Value], recode: Recode) -> list[State]: ...
+    def used_texts(self, state: State) -> Iterable[int]: ...
+    def rename_texts(self, state: State, mapping: Int64s) -> State: ...
+
+
+class TextFree:
+    """A gathering whose states hold no codes of texts."""
+
+    def used_texts(self, state: State) -> Iterable[int]:
+        return ()
+
+    def rename_texts(self, state: State, mapping: Int64s) -> State:
+        return state
 
 
 def gathering_of(node: Aggregated, functions: Mapping[str, UserFunction]) -> Gathering:
@@ -184,12 +197,20 @@ class Distinct:
     def load(self, snapshot: Mapping[str, Value], recode: Recode) -> list[State]:
         return [set(_recoded(part, self._kind, recode).tolist()) for part in _unpacked(snapshot)]
 
+    def used_texts(self, state: State) -> Iterable[int]:
+        return state if self._kind is DataType.TEXT else ()
+
+    def rename_texts(self, state: State, mapping: Int64s) -> State:
+        if self._kind is not DataType.TEXT:
+            return state
+        return set(mapping[list(state)].tolist())
+
 
 def _recoded(words: Int64s, kind: DataType, recode: Recode) -> Int64s:
     return recode(words) if kind is DataType.TEXT else words
 
 
-class Quantile:
+class Quantile(TextFree):
     """median and quantile: exactly, from all values; between two of them by linear interpolation,
 
     as `numpy.quantile` does by default. NaN among the values gives NaN.
@@ -305,6 +326,15 @@ class Collect:
         ends = [0, *snapshot["ends"].tolist()]
         return [items[a:b] for a, b in pairwise(ends)]
 
+    def used_texts(self, state: State) -> Iterable[int]:
+        return (word for _, _, word in state) if self._kind is DataType.TEXT else ()
+
+    def rename_texts(self, state: State, mapping: Int64s) -> State:
+        if self._kind is not DataType.TEXT:
+            return state
+        words = mapping[np.array([word for _, _, word in state], np.int64)].tolist()
+        return [(at, seq, word) for (at, seq, _), word in zip(state, words, strict=True)]
+
 
 def _sketches() -> Any:
     """The library of sketches, which is only needed where a rule asks for one."""
@@ -316,7 +346,7 @@ def _sketches() -> Any:
     return datasketches
 
 
-class ApproximateDistinct:
+class ApproximateDistinct(TextFree):
     """approx_count_distinct: a HyperLogLog sketch of Apache DataSketches.
 
     2**12 registers: a standard error of 1.6 percent; few values are counted exactly. The estimate
@@ -358,7 +388,7 @@ class ApproximateDistinct:
         return [self._library.hll_sketch.deserialize(text) for text in snapshot["sketches"]]
 
 
-class ApproximateQuantile:
+class ApproximateQuantile(TextFree):
     """approx_quantile: a t-digest of Apache DataSketches; up to 256 values are kept as they are.
 
     Its error in rank is below 1 percent, far less near 0 and 1. Values go into the digest in blocks
@@ -431,7 +461,7 @@ class ApproximateQuantile:
         return [[digest, values] for digest, values in zip(digests, waiting, strict=True)]
 
 
-class UserDefined:
+class UserDefined(TextFree):
     """A function written in Python. What it raises costs one value and is reported."""
 
     def __init__(self, function: UserFunction, kind: DataType) -> None:

@@ -91,6 +91,22 @@ class Gathered:
             for entry in entries.tolist():
                 states.pop(entry, None)
 
+    # ------------------------------------------------------------------ texts
+
+    def used_texts(self) -> Int64s:
+        """The codes of texts that states hold, distinct and sorted."""
+        used = set[int]()
+        for gathering, states in zip(self._gatherings, self._states, strict=True):
+            for state in states.values():
+                used.update(gathering.used_texts(state))
+        return np.array(sorted(used), np.int64)
+
+    def rename_texts(self, mapping: Int64s) -> None:
+        """The text with code c has code mapping[c] from now on; every one in use has one."""
+        for gathering, states in zip(self._gatherings, self._states, strict=True):
+            for entry, state in states.items():
+                states[entry] = gathering.rename_texts(state, mapping)
+
     # ------------------------------------------------------------------ state
 
     def dump(self, entries: Int64s, recode: Recode) -> list[Snapshot]:

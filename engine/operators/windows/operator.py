@@ -125,8 +125,6 @@ class WindowOperator:
         if self._gap is not None:
             ends_us = self._session_ends(fed, self._gap, counts, failures)
         inputs, valid = self._arguments(fed)
-        for shard in self._shards:
-            shard.store.rank_texts()
         for argument in self._accumulators.arguments:
             failures += _failures(fed.evaluator.errors_of(argument), counts)
         time_us = np.require(fed.batch.time_us, np.int64, ["C", "W"])
@@ -190,6 +188,7 @@ class WindowOperator:
 
         `rows`: some of prepared.rows, `codes`: their keys'. Different shards may do so at once.
         """
+        self._shards[shard].store.rank_texts()
         self._shards[shard].process(prepared.inputs, rows, codes, watermark_us)
 
     def process_late(
@@ -200,6 +199,7 @@ class WindowOperator:
         An event that no window would ever have taken, between two that slide further than they are
         long, is not late.
         """
+        self._shards[shard].store.rank_texts()
         return self._shards[shard].process_late(prepared.inputs, rows, codes, watermark_us)
 
     def advance_to(self, shard: int, watermark_us: int) -> None:
@@ -252,6 +252,18 @@ class WindowOperator:
     def keep_keys(self, shard: int, codes: Int64s) -> None:
         """Key i is from now on what was codes[i] (sorted); no other key has state."""
         self._shards[shard].keep_keys(codes)
+
+    def used_texts(self) -> Int64s:
+        """The codes of texts that windows hold, in any order. O(entries)."""
+        return np.concatenate([shard.store.used_texts() for shard in self._shards])
+
+    def rename_texts(self, mapping: Int64s) -> None:
+        """The text with code c has code mapping[c] from now on; every one in use has one.
+
+        All rows must have been taken.
+        """
+        for shard in self._shards:
+            shard.rename_texts(mapping)
 
     def snapshot(self, shard: int) -> Snapshot:
         """A shard's state. All rows must have been taken."""

@@ -13,6 +13,7 @@ from cep.engine.columns.arithmetic import INT64_MAX
 from cep.engine.kernels import windows as kernels
 from cep.engine.kernels import windows_layout as layout
 from cep.engine.kernels.layout import word
+from cep.engine.operators.windows.firings import Firings
 from cep.engine.operators.windows.grid import BEYOND, WindowGrid
 from cep.engine.operators.windows.shard import BEHIND_EVENTS, ShardSettings, WindowShard
 from cep.engine.operators.windows.store import NO_ROWS, FiredPart, Inputs
@@ -30,7 +31,7 @@ class PaneShard(WindowShard):
         self._words = grid.words(self._alone)
         self._fired_to = self._closed_to = self._dropped_to = -BEYOND
         self._places = NO_ROWS  # for the kernel: a row per key code
-        self._refired: dict[tuple[int, int], int] = {}  # (code, window) -> times that it fired
+        self._firings = Firings()  # of windows that have fired again
 
     # ------------------------------------------------------------------ events
 
@@ -112,8 +113,7 @@ class PaneShard(WindowShard):
             counters[layout.DUE] = ended + 1
         if closed >= counters[layout.CLOSES] or (fires and self._grid.cumulates):
             self._drop_now_and_then()
-        if self._refired:
-            self._refired = {k: n for k, n in self._refired.items() if k[1] > closed}
+        self._firings.close(closed)
 
     def _closed_by(self, watermark_us: int) -> int:
         return self._grid.ended(watermark_us - self.settings.lateness_us)
@@ -235,26 +235,22 @@ class PaneShard(WindowShard):
         updates = np.empty(len(fired.rows), np.int64)
         columns = (layout.OUT_CODE, layout.OUT_WINDOW, layout.OUT_EVENTS)
         for row, (code, window, events) in enumerate(fired.rows[:, columns].tolist()):
-            before = self._refired.get((code, window), 1 if events > 1 else 0)
+            before = self._firings.of(code, window, 1 if events > 1 else 0)
             updates[row] = before
-            self._refired[code, window] = before + 1
+            self._firings.put(code, window, before + 1)
         return updates
 
     # ------------------------------------------------------------------ state
 
     def keep_keys(self, codes: Int64s) -> None:
         super().keep_keys(codes)
-        self._refired = {
-            (int(np.searchsorted(codes, code)), window): count
-            for (code, window), count in self._refired.items()
-        }
+        self._firings.keep_keys(codes)
 
     def snapshot(self) -> Snapshot:
-        refired = [(*key, count) for key, count in sorted(self._refired.items())]
         return super().snapshot() | {
             "fired_to": self._fired_to,
             "closed_to": self._closed_to,
-            "refired": np.array(refired, np.int64).reshape(-1, 3),
+            "refired": np.array(sorted(self._firings), np.int64).reshape(-1, 3),
         }
 
     def restore(self, parts: Parts) -> None:
@@ -264,4 +260,4 @@ class PaneShard(WindowShard):
             self._closed_to = max(self._closed_to, snapshot["closed_to"])
             for code, window, count in snapshot["refired"].tolist():
                 if codes[code] >= 0:
-                    self._refired[int(codes[code]), window] = count
+                    self._firings.put(int(codes[code]), window, count)

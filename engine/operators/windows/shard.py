@@ -141,6 +141,11 @@ class WindowShard(ABC):
     def keep_keys(self, codes: Int64s) -> None:
         self.store.keep_keys(codes)
 
+    def rename_texts(self, mapping: Int64s) -> None:
+        """The text with code c has code mapping[c] from now on; what has fired must be taken."""
+        assert not self.parts, "windows have fired and were not taken"
+        self.store.rename_texts(mapping)
+
     def snapshot(self) -> Snapshot:
         """The state; what has fired must have been taken."""
         assert not self.parts, "windows have fired and were not taken"

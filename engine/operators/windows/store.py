@@ -102,7 +102,11 @@ class EntryStore:
         return self._lanes
 
     def rank_texts(self) -> None:
-        """Before events with texts that are new. Not on a thread: all shards share the ranks."""
+        """Before events with texts that are new.
+
+        Where they are worked on, not where they are prepared: the slice after them may be prepared
+        before them, and whoever comes last would leave ranks behind that lack the other's texts.
+        """
         if self._accumulators.compares_texts:
             self._lanes = self._lanes._replace(rank=self._texts.rank())
 
@@ -218,6 +222,23 @@ class EntryStore:
         newest[known] = self.entries.newest[codes[known]]
         self.entries = self.entries._replace(newest=newest)
 
+    def used_texts(self) -> Int64s:
+        """The codes of texts that entries hold, distinct and sorted; what fired has been taken."""
+        table = self.entries.table[self.live()]
+        held = [table[:, layout.HEADER + word] for word in self._accumulators.text_words()]
+        used = np.unique(np.concatenate([self.gathered.used_texts(), *held]))
+        return used[(used >= 0) & (used < len(self._texts))]
+
+    def rename_texts(self, mapping: Int64s) -> None:
+        """The text with code c has code mapping[c] from now on; every one in use has one."""
+        live, table, recode = self.live(), self.entries.table, _recoding(mapping)
+        for word in self._accumulators.text_words():
+            held = table[live, layout.HEADER + word]
+            means_one = (held >= 0) & (held < len(mapping))
+            table[live, layout.HEADER + word] = recode(np.where(means_one, held, -1))
+        self.gathered.rename_texts(mapping)
+        self.rank_texts()
+
     def snapshot(self) -> Snapshot:
         live = self.live()
         table, links = self.entries.table[live], self.entries.links[live]
@@ -313,6 +334,6 @@ class _TextPool:
 
 
 def _recoding(known: Int64s) -> Callable[[Int64s], Int64s]:
-    """Numbers in a snapshot -> codes here; -1 stays -1."""
+    """Numbers of texts elsewhere, or before -> codes here and now; -1 stays -1."""
     known = np.append(known, -1)
     return lambda numbers: known[numbers]

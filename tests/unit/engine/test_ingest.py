@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cep.engine import ingest
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
 from cep.engine.algebra.pattern import Stream, StreamField
 from cep.engine.batch import EventBatch
+from cep.engine.ingest import feed as feed_module
 from cep.engine.ingest.event_time import read_times
 from cep.engine.ingest.feed import Feed, open_feed
 from cep.engine.io import source
@@ -273,11 +273,11 @@ def test_two_columns_of_one_name_are_refused() -> None:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of two rows and at most four held, so that short inputs reach every path."""
-    for module in (ingest, source):
+    for module in (feed_module, source):
         monkeypatch.setattr(module, "ROWS_PER_BATCH", 2)
     for name in ("readers", "dicts", "parquet_files"):
         monkeypatch.setattr(f"cep.engine.io.{name}.ROWS_PER_BATCH", 2)
-    monkeypatch.setattr(ingest, "ROWS_HELD", 4)
+    monkeypatch.setattr(feed_module, "ROWS_HELD", 4)
 
 
 def test_unsorted_data_in_memory_is_sorted_stably_and_said() -> None:

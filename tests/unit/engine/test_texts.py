@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -94,6 +97,46 @@ def test_ranks_are_places_in_the_sorted_texts_whenever_they_are_asked_for(
         texts.encode(pa.array(row, pa.string()))
         known = texts.array().to_pylist()
         assert [sorted(known)[rank] for rank in texts.rank().tolist()] == known
+
+
+# -- threads --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads take turns after every few instructions."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+@pytest.mark.parametrize("kind", TYPES[::2])
+def test_threads_that_encode_and_compare_at_once_agree_on_codes(kind: Any) -> None:
+    texts, rounds, size = TextCodes(), 300, 8
+
+    def work(thread: int) -> list[tuple[list[str], list[int]]]:
+        """Every second text is one that the other thread has, too."""
+        found = []
+        for number in range(rounds):
+            words = [f"{number * size + i} {thread * (i % 2)}" for i in range(size)]
+            codes = texts.encode(pa.array(words, pa.string()).cast(kind))
+            rank = texts.rank()
+            by_rank = [words[i] for i in np.argsort(rank[codes]).tolist()]
+            assert by_rank == sorted(words)
+            assert sorted(rank.tolist()) == list(range(len(rank)))
+            assert texts.code(words[0]) == codes[0]
+            assert texts.array()[int(codes[1])].as_py() == words[1]
+            found.append((words, codes.tolist()))
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(work, (1, 2)))
+    distinct = rounds * size * 3 // 2
+    assert len(texts) == len(set(texts.array().to_pylist())) == distinct
+    for words, codes in (each for found in both for each in found):
+        assert [texts.text(code) for code in codes] == words
 
 
 # -- forgetting -----------------------------------------------------------------------------------
