@@ -159,7 +159,7 @@ class SliceKeys:
         self._space = space
         self._columns = columns
         self._rows = rows
-        self._row_codes: Int64s = np.full(rows, -1, np.int64)
+        self._row_codes: list[Int64s | None] = [None] * len(space.shards)
         self._owners: Int64s | None = None
         self._all: list[Int64s] | None = None
         nulls = [missing for c in columns if (missing := _null_rows(c)) is not None]
@@ -202,11 +202,14 @@ class SliceKeys:
         """The key codes of these rows, all of which belong to the shard."""
         if not self._columns:
             return np.zeros(len(rows), np.int64)
-        codes = self._row_codes[rows]
+        known = self._row_codes[shard]
+        if known is None:  # one array for all would make cores wait for each other's cache lines
+            known = self._row_codes[shard] = np.full(self._rows, -1, np.int64)
+        codes = known[rows]
         fresh = rows[codes < 0]
         if len(fresh):
-            self._row_codes[fresh] = self._space.shards[shard].codes.encode(self._columns, fresh)
-            codes = self._row_codes[rows]
+            known[fresh] = self._space.shards[shard].codes.encode(self._columns, fresh)
+            codes = known[rows]
         return codes
 
     def missing(self) -> Iterator[tuple[str, Int64s]]:
