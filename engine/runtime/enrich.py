@@ -127,7 +127,8 @@ class Enricher:
                 keys[operator.key] = self.spaces[operator.key].on(added.batch, fed.evaluator)
             self._run(operator, fed, keys[operator.key], on_shards, added)
         for space in self.spaces.values():
-            space.forget_idle_keys()
+            for shard in range(self._shards):
+                space.forget_idle_keys(shard)
         return added
 
     def _run(

@@ -11,9 +11,9 @@ that read it in the same step, and no task sees time go back.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,8 @@ from cep.engine.dataflow.tasks import TaskPlan, hidden_fields, task_plans
 from cep.engine.operators.match import MatchOperator
 from cep.engine.results import ErrorBatch, Output
 from cep.engine.runtime.derived import FeedMerger, only_stream
-from cep.engine.runtime.task import Prepared, Task, Wiring, late_batches
+from cep.engine.runtime.stages import Stages
+from cep.engine.runtime.task import Begun, Task, Wiring, late_batches
 from cep.engine.state.event_store import take_rows
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.limits import Limit
@@ -39,7 +40,7 @@ from cep.engine.time.arrivals import LateBatch as LateArrivals
 
 TEXTS_KEPT_MIN = 1 << 16  # fewer texts than this are not worth cleaning
 Made = dict[str, list[EventBatch]]  # name of a derived stream -> its rows of one step
-SLICES_AHEAD = 2  # are prepared while one is worked on
+SLICES_AHEAD = 3  # are on their way with threads, beside the one that is waited for
 SLICE_ROWS = 1 << 17  # events worked on at a time: their columns should stay in the cache
 
 
@@ -65,7 +66,7 @@ class Runtime:
         self.flow = flow
         self._slice_rows = slice_rows
         self.workers = workers
-        self._pool = ThreadPoolExecutor(workers, "cep-shard") if workers > 1 else None
+        self._stages = Stages(workers) if workers > 1 else None
         base, *derived = task_plans(flow)
         read = frozenset(stream.name for plan in derived for stream in plan.streams)
         self._texts = TextCodes()
@@ -80,7 +81,7 @@ class Runtime:
             limits=limits or {},
             functions=functions,
             tables=tables or {},
-            pool=self._pool,
+            stages=self._stages,
         )
         self._base = Task(base, wiring)
         self._shown = {node.name for node in flow.nodes if node.kind is not NodeKind.PATTERN}
@@ -102,8 +103,8 @@ class Runtime:
 
     def close(self) -> None:
         """Let go of the threads."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        if self._stages is not None:
+            self._stages.shutdown()
 
     # ------------------------------------------------------------------ events and time
 
@@ -112,19 +113,19 @@ class Runtime:
         (output,) = self.process_all([batch])
         return output
 
-    def process_all(self, batches: Sequence[EventBatch]) -> list[Output]:
-        """The same for several batches; threads need not wait for each other between them."""
-        outputs = [Output() for _ in batches]
-        slices = [
-            (output, batch.slice(start, min(start + self._slice_rows, len(batch))))
-            for output, batch in zip(outputs, batches, strict=True)
-            for start in range(0, len(batch), self._slice_rows)
-        ]
-        worked = self._worked([part for _, part in slices])
-        for (output, _), (part, made) in zip(slices, worked, strict=True):
-            output.extend(self._pass_on(part, made, _moving_to(int(part.time_us[-1]) - 1)))
-        self._forget_texts()
-        return outputs
+    def process_all(self, batches: Iterable[EventBatch]) -> Iterator[Output]:
+        """The same for batch after batch: threads go on with the next ones.
+
+        Where reading them fails, what came before the failure comes out first.
+        """
+        output = Output()
+        for one, worked in self._worked(_slices(batches, self._slice_rows)):
+            if worked is not None:
+                move = _moving_to(int(one.events.time_us[-1]) - 1)
+                output.extend(self._pass_on(worked.events, worked.output, move))
+            if one.is_last:
+                yield output
+                output = Output()
 
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come: what was due by then happens."""
@@ -198,9 +199,13 @@ class Runtime:
                 shard.runs.rename_texts(renamed)
         return changes.report()
 
+    @property
+    def _texts_are_many(self) -> bool:
+        return len(self._texts) >= self._texts_worth_cleaning
+
     def _forget_texts(self) -> None:
-        """Let go of texts that no run and no window holds, now and then: between two batches."""
-        if len(self._texts) < self._texts_worth_cleaning:
+        """Let go of texts that no run and no window holds, now and then: while nothing runs."""
+        if not self._texts_are_many:
             return
         holders = self._text_holders()
         used = [holder.used_texts() for holder in holders]
@@ -216,30 +221,48 @@ class Runtime:
 
     # ------------------------------------------------------------------ inside
 
-    def _worked(self, slices: Sequence[EventBatch]) -> Iterator[tuple[EventBatch, Output]]:
-        """Each slice with the fields that are added to it, and what the first task makes of it.
-
-        With threads the next slices are prepared while one is worked on, behind its shards: so
-        there is something to do while this thread collects what came out.
-        """
-        pool = self._pool
-        if pool is None:
-            for part in slices:
-                full = self._base.enrich(self._placed(part))
-                yield full.batch, self._base.process(full)
+    def _worked(self, slices: Iterable[_Slice]) -> Iterator[tuple[_Slice, _Worked | None]]:
+        """Each slice, and what the first task makes of it; with threads, some are on the way."""
+        if self._stages is None:
+            for one in slices:
+                yield one, self._work(one.events) if len(one.events) else None
+                self._forget_texts()
             return
-        ahead: deque[Future[Prepared]] = deque()
-        waiting = deque(slices)
+        failures: list[Exception] = []
+        ahead: deque[tuple[_Slice, Future[Begun] | None]] = deque()
+        try:
+            for one in _until_failure(slices, failures):
+                begun = self._begin(one.events, self._stages) if len(one.events) else None
+                ahead.append((one, begun))
+                while len(ahead) > (0 if self._texts_are_many else SLICES_AHEAD):
+                    yield self._ended(*ahead.popleft())
+                if not ahead:
+                    self._forget_texts()
+            while ahead:
+                yield self._ended(*ahead.popleft())
+            self._forget_texts()
+        finally:
+            _wait_for(begun for _, begun in ahead if begun is not None)
+        if failures:
+            raise failures[0]
 
-        def look_ahead() -> None:
-            while waiting and len(ahead) < SLICES_AHEAD:
-                full = self._base.enrich(self._placed(waiting.popleft()))
-                ahead.append(pool.submit(self._base.prepare, full))
+    def _work(self, events: EventBatch) -> _Worked:
+        full = self._base.enrich(self._placed(events))
+        return _Worked(full.batch, self._base.process(full))
 
-        look_ahead()
-        while ahead:
-            prepared = ahead.popleft().result()
-            yield prepared.fed.batch, self._base.run(prepared, look_ahead)
+    def _begin(self, events: EventBatch, stages: Stages) -> Future[Begun]:
+        """Send a slice on its way."""
+        enriched = stages.enriching.submit(lambda: self._base.enrich(self._placed(events)))
+        return stages.preparing.submit(lambda: self._base.begin(enriched.result()))
+
+    def _ended(
+        self, one: _Slice, begun: Future[Begun] | None
+    ) -> tuple[_Slice, _Worked | None]:
+        """Wait for a slice."""
+        if begun is None:
+            return one, None
+        found = begun.result()
+        return one, _Worked(found.fed.batch, self._base.end(found))
 
     def _placed(self, part: EventBatch) -> EventBatch:
         """With positions, where other tasks have to sort by them."""
@@ -288,6 +311,44 @@ class Runtime:
         if self._hidden:
             output.errors = [_without(error, self._hidden) for error in output.errors]
         return output
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """A part of a batch; empty where the batch is. `is_last`: the batch ends with it."""
+
+    events: EventBatch
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Worked:
+    """A slice with all its fields, and what the first task has made of it."""
+
+    events: EventBatch
+    output: Output
+
+
+def _slices(batches: Iterable[EventBatch], rows: int) -> Iterator[_Slice]:
+    for batch in batches:
+        for begin in range(0, max(len(batch), 1), rows):
+            end = min(begin + rows, len(batch))
+            yield _Slice(batch.slice(begin, end), end == len(batch))
+
+
+def _until_failure(slices: Iterable[_Slice], failures: list[Exception]) -> Iterator[_Slice]:
+    """The slices; an error goes to `failures` and ends them."""
+    try:
+        yield from slices
+    except Exception as error:
+        failures.append(error)
+
+
+def _wait_for(slices: Iterable[Future[Begun]]) -> None:
+    """Until no thread works on them any more, whatever comes of it."""
+    for begun in slices:
+        if begun.exception() is None:
+            wait(begun.result().shards)
 
 
 class _DerivedTask:

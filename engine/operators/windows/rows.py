@@ -42,6 +42,14 @@ class RowFailure:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class FiredRows:
+    """Fired windows of one shard with the fields of their keys, one column each."""
+
+    part: FiredPart
+    keys: Sequence[Column]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class WindowRows:
     """Rows of an aggregate, sorted by (time_us, position), ties by window and order of firing.
 
@@ -80,11 +88,9 @@ class RowMaker:
             return Field(self._names[expression], type=expression.type)
         return rebuild(expression, self._renamed)
 
-    def rows(
-        self, parts: Sequence[tuple[int, FiredPart]], key_columns: KeyColumns, texts: TextCodes
-    ) -> WindowRows:
-        """Rows for fired parts, each with the number of its shard."""
-        columns, keys = _Columns([part for _, part in parts]), self._keys(parts, key_columns)
+    def rows(self, fired: Sequence[FiredRows], texts: TextCodes) -> WindowRows:
+        """Rows for what shards have fired; at least one part."""
+        columns, keys = _Columns([one.part for one in fired]), self._keys(fired)
         failed: list[tuple[str, str, Bools]] = []
         table, bad_nodes = self._table(columns, keys, texts)
         evaluator = ColumnEvaluator(table)
@@ -127,17 +133,13 @@ class RowMaker:
             (UPDATE, to_arrow(update, count)),
         ]
 
-    def _keys(self, parts: Sequence[tuple[int, FiredPart]], key_columns: KeyColumns) -> list[Any]:
+    def _keys(self, fired: Sequence[FiredRows]) -> list[Any]:
         """One array per key field, over all parts."""
-        if not self._key:
-            return []
-        found: list[list[Any]] = [[] for _ in self._key]
-        for shard, part in parts:
-            codes = part.fired.rows[:, layout.OUT_CODE].copy()
-            for arrays, column in zip(found, key_columns(shard, codes), strict=True):
-                arrays.append(to_arrow(column, len(codes)))
         chunked: Any = pa.chunked_array
-        return [chunked(arrays) for arrays in found]
+        return [
+            chunked([to_arrow(one.keys[at], len(one.part.time_us)) for one in fired])
+            for at in range(len(self._key))
+        ]
 
     def _table(
         self, columns: _Columns, keys: list[Any], texts: TextCodes

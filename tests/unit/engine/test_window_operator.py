@@ -241,9 +241,9 @@ def test_errors_in_user_defined_functions_cost_a_value_and_are_reported() -> Non
     batch = EventBatch(table, np.array([1, 2, 11, 21]))
     prepared = operator.prepare(Fed(batch, 0, operator._texts))
     operator.process(0, prepared, prepared.rows, np.zeros(4, np.int64), -1)
-    (failure,) = operator.take_failures()
+    (failure,) = operator.take_failures(0)
     assert (failure.reason, failure.rows.tolist()) == ("longest: ValueError: a bad text", [1])
-    assert operator.take_failures() == []
+    assert operator.take_failures(0) == []
     operator.advance_to(0, END_OF_TIME)
     made = operator.take(lambda shard, codes: Feeder(plan)._keys(shard, codes))
     assert made is not None
