@@ -365,7 +365,8 @@ class Task:
         for some in sequences:
             needed[some[some >= fed.base] - fed.base] = True
         rows = np.flatnonzero(needed)
-        self._store.add(rows + fed.base, take_rows(fed.batch, rows))
+        if len(rows):
+            self._store.add(rows + fed.base, take_rows(fed.batch, rows))
 
     def _reported(self, reported: list[Int64s]) -> Reported:
         sequences = np.sort(np.concatenate(reported))  # np.unique would hash: slower

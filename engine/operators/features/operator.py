@@ -129,13 +129,10 @@ class FeatureOperator:
         for argument in self.expressions[: len(self.expressions) - (where is not None)]:
             failures += self._failures(fed.evaluator.errors_of(argument), feeds)
         roles = feeds * np.uint8(layout.FEEDS) + asks * np.uint8(layout.ASKS)
-        outputs = len(self.plan.answered)
-        words = np.zeros((outputs, size), np.int64)
-        status = np.zeros((outputs, size), np.uint8)
         return Prepared(
             np.flatnonzero(feeds | asks),
             self._events(fed, np.array(batch.time_us, np.int64), roles),
-            layout.Results(words, words.view(np.float64), status),
+            layout.new_results(len(self.plan.answered), size),
             np.zeros(size, np.bool_),
             [self._given(fed, node, feeds) for node in self.plan.in_python],
             [[None] * size for _ in self.plan.in_python],
