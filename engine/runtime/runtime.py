@@ -29,7 +29,7 @@ from cep.engine.operators.match import MatchOperator
 from cep.engine.results import ErrorBatch, Output
 from cep.engine.runtime.derived import FeedMerger, only_stream
 from cep.engine.runtime.stages import Stages
-from cep.engine.runtime.task import Begun, Task, Wiring, late_batches
+from cep.engine.runtime.task import Begun, Task, Wiring, Worked, late_batches
 from cep.engine.state.event_store import take_rows
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.limits import Limit
@@ -201,11 +201,15 @@ class Runtime:
 
     @property
     def _texts_are_many(self) -> bool:
-        return len(self._texts) >= self._texts_worth_cleaning
+        return len(self._texts) >= self._texts_worth_cleaning or any(
+            task.enricher.texts_are_many for task in self.tasks
+        )
 
     def _forget_texts(self) -> None:
         """Let go of texts that no run and no window holds, now and then: while nothing runs."""
-        if not self._texts_are_many:
+        for task in self.tasks:
+            task.enricher.forget_texts()
+        if len(self._texts) < self._texts_worth_cleaning:
             return
         holders = self._text_holders()
         used = [holder.used_texts() for holder in holders]
@@ -221,11 +225,11 @@ class Runtime:
 
     # ------------------------------------------------------------------ inside
 
-    def _worked(self, slices: Iterable[_Slice]) -> Iterator[tuple[_Slice, _Worked | None]]:
+    def _worked(self, slices: Iterable[_Slice]) -> Iterator[tuple[_Slice, Worked | None]]:
         """Each slice, and what the first task makes of it; with threads, some are on the way."""
         if self._stages is None:
             for one in slices:
-                yield one, self._work(one.events) if len(one.events) else None
+                yield one, self._base.process(one.events) if len(one.events) else None
                 self._forget_texts()
             return
         failures: list[Exception] = []
@@ -246,30 +250,16 @@ class Runtime:
         if failures:
             raise failures[0]
 
-    def _work(self, events: EventBatch) -> _Worked:
-        full = self._base.enrich(self._placed(events))
-        return _Worked(full.batch, self._base.process(full))
-
     def _begin(self, events: EventBatch, stages: Stages) -> Future[Begun]:
         """Send a slice on its way."""
-        enriched = stages.enriching.submit(lambda: self._base.enrich(self._placed(events)))
-        return stages.preparing.submit(lambda: self._base.begin(enriched.result()))
+        enriching = stages.enriching.submit(self._base.enrich, events)
+        return stages.preparing.submit(lambda: self._base.begin(enriching.result()))
 
     def _ended(
         self, one: _Slice, begun: Future[Begun] | None
-    ) -> tuple[_Slice, _Worked | None]:
+    ) -> tuple[_Slice, Worked | None]:
         """Wait for a slice."""
-        if begun is None:
-            return one, None
-        found = begun.result()
-        return one, _Worked(found.fed.batch, self._base.end(found))
-
-    def _placed(self, part: EventBatch) -> EventBatch:
-        """With positions, where other tasks have to sort by them."""
-        if not self._derived:
-            return part
-        begin = self._base.next_sequence
-        return replace(part, position=np.arange(begin, begin + len(part)))
+        return one, None if begun is None else self._base.end(begun.result())
 
     def _pass_on(
         self,
@@ -321,14 +311,6 @@ class _Slice:
     is_last: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Worked:
-    """A slice with all its fields, and what the first task has made of it."""
-
-    events: EventBatch
-    output: Output
-
-
 def _slices(batches: Iterable[EventBatch], rows: int) -> Iterator[_Slice]:
     for batch in batches:
         for begin in range(0, max(len(batch), 1), rows):
@@ -368,7 +350,7 @@ class _DerivedTask:
         if base is not None:
             parts = [(name, only_stream(base, number)) for name, number in self._base.items()]
         feed = self._merger.merge([*parts, *self._parts(made)])
-        return Output() if feed is None else self.task.process(self.task.enrich(feed))
+        return Output() if feed is None else self.task.process(feed).output
 
     def step_late(self, made: Made) -> Output:
         """Rows that a late event has made: they are late here."""

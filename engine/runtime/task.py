@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.match import BEGINNING, MatchOperator
 from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
 from cep.engine.runtime.derived import match_rows
-from cep.engine.runtime.enrich import Added, Enricher, lookup_operators
+from cep.engine.runtime.enrich import Added, Enricher, Enriching, lookup_operators
 from cep.engine.runtime.shard import HandedOver, TaskShard
 from cep.engine.runtime.stages import Stages
 from cep.engine.runtime.window_node import WindowNode
@@ -87,6 +87,14 @@ class Begun:
     errors: list[ErrorBatch]
     failures: list[list[Failure]]
     shards: list[Future[HandedOver]]
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """A slice with all its fields and positions, and what came out."""
+
+    events: EventBatch
+    output: Output
 
 
 class Task:
@@ -145,7 +153,7 @@ class Task:
         self._events_kept = EVENTS_KEPT_MIN
         self._wants_live = False  # events are worth forgetting
         self.sequence = 0
-        self.next_sequence = 0  # of the events that enriching has not seen yet
+        self.next_sequence = 0  # of the events that no shard has been offered yet
         self._last_us = BEGINNING
 
     def _place(self, key: tuple[str, ...], states: Sequence[KeyedState]) -> None:
@@ -162,19 +170,11 @@ class Task:
 
     # ------------------------------------------------------------------ one slice
 
-    def enrich(self, batch: EventBatch) -> Enriched:
-        """The next slice with the fields that lookups and features add; slices in their order."""
-        base = self.next_sequence
-        self.next_sequence += len(batch)
-        if self.enricher.is_idle:
-            return Enriched(batch, base, [])
-        added = self.enricher.add(batch, self._on_shards)
-        return Enriched(added.batch, base, list(_field_errors(added)))
-
-    def process(self, full: Enriched) -> Output:
+    def process(self, batch: EventBatch) -> Worked:
         """A slice of the feed. Its times must not go back behind the slice before."""
         if self._wiring.stages is not None:
-            return self.end(self.begin(full))
+            return self.end(self.begin(self.enrich(batch)))
+        full = self._enriched(self.enrich(batch))
         fed, failures, (shard,) = self._fed(full), [], self.shards
         for at, operator in enumerate(self.operators):
             interest = operator.prepare(fed)
@@ -189,11 +189,16 @@ class Task:
         handed = self._close_slice(shard, fed, self._wants_live)
         return self._end(fed, [*full.errors, *_missing_keys(fed)], failures, [handed])
 
-    def begin(self, full: Enriched) -> Begun:
-        """Let the shards go through a slice, each on its thread; slices in their order.
+    def enrich(self, batch: EventBatch) -> Enriching:
+        """Let the shards work on the features of the next slice."""
+        return self.enricher.begin(batch, self._on_shards)
+
+    def begin(self, enriching: Enriching) -> Begun:
+        """Let the shards go through a slice, each on its thread.
 
         Reads no state that changes: the slices before may still be worked on.
         """
+        full = self._enriched(enriching)
         fed, interests, parts = self._fed(full), [], []
         for operator in self.operators:
             interests.append(operator.prepare(fed))
@@ -216,6 +221,12 @@ class Task:
         assert self._wiring.stages is not None, "without threads nothing goes on by itself"
         return Begun(fed, errors, failures, self._wiring.stages.begin_on_shards(work))
 
+    def _enriched(self, enriching: Enriching) -> Enriched:
+        """The slice with all its fields; it has the next sequences."""
+        added, base = self.enricher.end(enriching), self.next_sequence
+        self.next_sequence += len(added.batch)
+        return Enriched(added.batch, base, list(_field_errors(added)))
+
     def _close_slice(self, shard: TaskShard, fed: Fed, wants_live: bool) -> HandedOver:
         """Time has come to the slice's last event."""
         shard.advance_to(int(fed.batch.time_us[-1]))
@@ -223,8 +234,9 @@ class Task:
         shard.forget_idle_keys()
         return handed
 
-    def end(self, begun: Begun) -> Output:
+    def end(self, begun: Begun) -> Worked:
         """Wait for the shards, and put out what they have found; slices in their order."""
+        wait(begun.shards)  # all of them, even where one has failed
         handed = [shard.result() for shard in begun.shards]
         return self._end(begun.fed, begun.errors, begun.failures, handed)
 
@@ -234,7 +246,7 @@ class Task:
         errors: list[ErrorBatch],
         failures: list[list[Failure]],
         handed: list[HandedOver],
-    ) -> Output:
+    ) -> Worked:
         names = [*(o.pattern.name for o in self.operators), *(w.name for w in self.windows)]
         met = zip(*([*h.failures, *h.window_failures] for h in handed), strict=True)
         for name, before, of_shards in zip(names, failures, met, strict=True):
@@ -245,16 +257,15 @@ class Task:
         output.extend(self._collect(handed, fed))
         self.sequence += len(fed.batch)
         self._forget_events(handed)
-        return output
+        return Worked(replace(fed.batch, position=fed.positions), output)
 
-    def _on_shards(self, work: Callable[[int], Any]) -> None:
-        """The work done for every shard, on its thread where there are threads."""
-        if self._wiring.stages is None:
-            for number in range(self._wiring.shards):
-                work(number)
-            return
-        for shard in self._wiring.stages.begin_on_shards(work):
-            shard.result()
+    def _on_shards(self, work: Callable[[int], None]) -> list[Future[None]]:
+        """The work for every shard: begun on its thread, or done where there are no threads."""
+        if self._wiring.stages is not None:
+            return self._wiring.stages.begin_on_shards(work)
+        for number in range(self._wiring.shards):
+            work(number)
+        return []
 
     def _fed(self, full: Enriched) -> Fed:
         return Fed(

@@ -119,7 +119,6 @@ class FeatureOperator:
 
     def prepare(self, fed: Fed) -> Prepared:
         """Evaluate what the features read, once for all shards; changes no state but text codes."""
-        self._forget_texts()
         batch, size = fed.batch, len(fed.batch)
         asks, feeds = self._rows_of(fed, self._stream), self._rows_of(fed, self._source)
         where, failures = self.group.first.where, []
@@ -361,9 +360,14 @@ class FeatureOperator:
 
         return renamed
 
-    def _forget_texts(self) -> None:
-        """Let go of texts that no queue holds, now and then; between two slices."""
-        if len(self._texts) < self._texts_worth_cleaning:
+    @property
+    def texts_are_many(self) -> bool:
+        """Whether texts are worth forgetting."""
+        return len(self._texts) >= self._texts_worth_cleaning
+
+    def forget_texts(self) -> None:
+        """Let go of texts that no queue holds, now and then; while no slice is prepared."""
+        if not self.texts_are_many:
             return
         held = np.unique(np.concatenate([queue.text_codes() for queue in self._queues]))
         for queue in self._queues:
