@@ -26,12 +26,13 @@ from cep.engine.operators.features.operator import (
 from cep.engine.operators.features.restore import Member, continued, state_of
 from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.lookup import LookupOperator
+from cep.engine.runtime.stages import results_of
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.key_space import KeySpace, OperatorShard, SliceKeys
 from cep.engine.state.restoring import StateOf, restore_states, save_states
 from cep.engine.state.snapshot import Snapshot, Value
 
-OnShards = Callable[[Callable[[int], None]], list[Future[None]]]
+OnShards = Callable[[Callable[[int], None]], Sequence[Future[None]]]
 
 
 @dataclass(slots=True)
@@ -59,7 +60,7 @@ class Enriching:
 
     added: Added
     steps: list[_Step] = field(default_factory=list)
-    shards: list[Future[None]] = field(default_factory=list)
+    shards: Sequence[Future[None]] = ()
 
 
 class Enricher:
@@ -166,13 +167,12 @@ class Enricher:
 
     def end(self, enriching: Enriching) -> Added:
         """Wait for the shards, and add the fields."""
-        for shard in enriching.shards:
-            shard.result()
+        results_of(enriching.shards)
         for step in enriching.steps:
             columns, failures = step.operator.columns(step.fed, step.prepared)
             _append(enriching.added, columns)
             enriching.added.failures += failures
-        enriching.steps, enriching.shards = [], []
+        enriching.steps, enriching.shards = [], ()
         return enriching.added
 
     def _step(

@@ -8,11 +8,17 @@ before it, never for what comes behind it, and shards wait for nobody: so no two
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+def results_of(shards: Sequence[Future[T]]) -> list[T]:
+    """Wait for all of them, even where one has failed."""
+    wait(shards)
+    return [shard.result() for shard in shards]
 
 
 class Stages:
@@ -26,6 +32,10 @@ class Stages:
     def begin_on_shards(self, work: Callable[[int], T]) -> list[Future[T]]:
         """Work for every shard by its number, behind what it has to do already."""
         return [shard.submit(work, number) for number, shard in enumerate(self._shards)]
+
+    def on_shards(self, work: Callable[[int], T]) -> list[T]:
+        """The same, and wait for it."""
+        return results_of(self.begin_on_shards(work))
 
     def shutdown(self) -> None:
         """Let go of the threads, once they have done what they have to do."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,7 +33,7 @@ from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
 from cep.engine.runtime.derived import match_rows
 from cep.engine.runtime.enrich import Added, Enricher, Enriching, lookup_operators
 from cep.engine.runtime.shard import HandedOver, TaskShard
-from cep.engine.runtime.stages import Stages
+from cep.engine.runtime.stages import Stages, results_of
 from cep.engine.runtime.window_node import WindowNode
 from cep.engine.state.arena import Chains
 from cep.engine.state.event_store import EventStore, take_rows
@@ -191,7 +191,7 @@ class Task:
 
     def enrich(self, batch: EventBatch) -> Enriching:
         """Let the shards work on the features of the next slice."""
-        return self.enricher.begin(batch, self._on_shards)
+        return self.enricher.begin(batch, self._begin_on_shards)
 
     def begin(self, enriching: Enriching) -> Begun:
         """Let the shards go through a slice, each on its thread.
@@ -236,9 +236,7 @@ class Task:
 
     def end(self, begun: Begun) -> Worked:
         """Wait for the shards, and put out what they have found; slices in their order."""
-        wait(begun.shards)  # all of them, even where one has failed
-        handed = [shard.result() for shard in begun.shards]
-        return self._end(begun.fed, begun.errors, begun.failures, handed)
+        return self._end(begun.fed, begun.errors, begun.failures, results_of(begun.shards))
 
     def _end(
         self,
@@ -259,8 +257,14 @@ class Task:
         self._forget_events(handed)
         return Worked(replace(fed.batch, position=fed.positions), output)
 
-    def _on_shards(self, work: Callable[[int], None]) -> list[Future[None]]:
-        """The work for every shard: begun on its thread, or done where there are no threads."""
+    def _on_shards(self, work: Callable[[int], HandedOver]) -> list[HandedOver]:
+        """The work done for every shard, on its thread where there are threads."""
+        if self._wiring.stages is None:
+            return [work(number) for number in range(self._wiring.shards)]
+        return self._wiring.stages.on_shards(work)
+
+    def _begin_on_shards(self, work: Callable[[int], None]) -> list[Future[None]]:
+        """The same, begun; done where there are no threads."""
         if self._wiring.stages is not None:
             return self._wiring.stages.begin_on_shards(work)
         for number in range(self._wiring.shards):
@@ -314,10 +318,13 @@ class Task:
 
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come any more."""
-        self._last_us = max(self._last_us, watermark_us + 1)
-        for shard in self.shards:
-            shard.advance_to(self._last_us)
-        return self._collect([shard.hand_over() for shard in self.shards])
+        self._last_us = last_us = max(self._last_us, watermark_us + 1)
+
+        def work(number: int) -> HandedOver:
+            self.shards[number].advance_to(last_us)
+            return self.shards[number].hand_over()
+
+        return self._collect(self._on_shards(work))
 
     @property
     def watermark_us(self) -> int:
@@ -326,9 +333,13 @@ class Task:
 
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""
-        for shard in self.shards:
-            shard.finish()
-        output = self._collect([shard.hand_over() for shard in self.shards])
+
+
+        def work(number: int) -> HandedOver:
+            self.shards[number].finish()
+            return self.shards[number].hand_over()
+
+        output = self._collect(self._on_shards(work))
         output.notes += [_held_back(o.pattern, o.held_back) for o in self.operators if o.held_back]
         return output
 

@@ -26,6 +26,7 @@ from cep.engine.state.interning import TextCodes
 KeyColumns = Callable[[int, Int64s], Sequence[Column]]
 START, END, UPDATE = "window_start", "window_end", "update"
 HAVING = "having"
+ROWS_PER_TIME = 64  # on the average; where there are fewer, they are sorted all at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -212,9 +213,26 @@ class _Columns:
 
     def order(self, rows: Int64s) -> Int64s:
         """These rows sorted; what a key fires at one time comes in the order in which it fired."""
-        order = rows[np.lexsort((self.position[rows], self.time_us[rows]))]
+        order = rows[_order(self.time_us[rows], self.position[rows])]
         time_us, position = self.time_us[order], self.position[order]
         if ((time_us[1:] != time_us[:-1]) | (position[1:] != position[:-1])).all():
             return order
         keys = (self.start, self.end, self.position, self.time_us)
         return rows[np.lexsort([key[rows] for key in keys])]
+
+
+def _order(time_us: Int64s, position: Int64s) -> Int64s:
+    """By time, then by position, ties as they come.
+
+    Windows that end together come as a sorted run of each shard: where many do, merging the runs is
+    several times as fast as sorting rows of all times by position first, as `lexsort` does.
+    """
+    order = np.argsort(time_us, kind="stable")
+    ends = np.flatnonzero(np.diff(time_us[order])) + 1
+    if len(ends) * ROWS_PER_TIME > len(order):
+        return np.lexsort((position, time_us))
+    for same in np.split(order, ends):  # views
+        places = position[same]
+        if (places[1:] < places[:-1]).any():
+            same[:] = same[np.argsort(places, kind="stable")]
+    return order
