@@ -390,6 +390,27 @@ def by_key(
 
 
 @kernel
+def take(events: Events, rows: Int64s, taken: Events) -> None:
+    """Write these rows side by side: a processor reads ahead, and no two cores share lines."""
+    for i in range(rows.size):
+        taken.time_us[i] = events.time_us[rows[i]]
+        taken.roles[i] = events.roles[rows[i]]
+    for n in range(events.inputs.shape[0]):
+        for i in range(rows.size):
+            taken.inputs[n, i] = events.inputs[n, rows[i]]
+            taken.valid[n, i] = events.valid[n, rows[i]]
+
+
+@kernel
+def put(made: Results, rows: Int64s, results: Results) -> None:
+    """Write what was made for these rows where they belong."""
+    for o in range(results.words.shape[0]):
+        for i in range(rows.size):
+            results.words[o, rows[i]] = made.words[o, i]
+            results.status[o, rows[i]] = made.status[o, i]
+
+
+@kernel
 def clean(plan: Plan, state: State, bound_us: int) -> None:
     """Keys whose events all have time <= bound_us let go of them. O(keys)."""
     for key in range(state.keys.shape[0]):

@@ -130,7 +130,7 @@ class FeatureOperator:
         roles = feeds * np.uint8(layout.FEEDS) + asks * np.uint8(layout.ASKS)
         return Prepared(
             np.flatnonzero(feeds | asks),
-            self._events(fed, np.array(batch.time_us, np.int64), roles),
+            self._events(fed, fed.time_us, roles),
             layout.new_results(len(self.plan.answered), size),
             np.zeros(size, np.bool_),
             [self._given(fed, node, feeds) for node in self.plan.in_python],

@@ -19,16 +19,19 @@ SORT_KEYS = 4  # rows are sorted by key where there are at most so many keys for
 
 
 def _taken(events: layout.Events, rows: Int64s) -> layout.Events:
-    """These rows, side by side: a processor reads ahead, and no two cores read the same lines."""
-    inputs = np.ascontiguousarray(events.inputs[:, rows])
-    return layout.Events(
-        events.time_us[rows],
-        events.roles[rows],
+    """These rows, side by side."""
+    shape = len(events.inputs), len(rows)
+    inputs = np.empty(shape, np.int64)
+    taken = layout.Events(
+        np.empty(len(rows), np.int64),
+        np.empty(len(rows), np.uint8),
         inputs,
         inputs.view(np.float64),
-        np.ascontiguousarray(events.valid[:, rows]),
+        np.empty(shape, np.bool_),
         events.text_rank,
     )
+    kernels.take(events, rows, taken)
+    return taken
 
 
 class QueueState:
@@ -68,7 +71,7 @@ class QueueState:
         while done < len(rows):
             self._make_room(now_us)
             done = kernels.process(self._tables, self._state(), own, codes, done, made)
-        results.words[:, rows], results.status[:, rows] = made.words, made.status
+        kernels.put(made, rows, results)
 
     def _key_by_key(self, rows: Int64s, codes: Int64s) -> tuple[Int64s, Int64s]:
         """The same rows, those of a key together and in their order.

@@ -128,7 +128,7 @@ class WindowOperator:
         inputs, valid = self._arguments(fed)
         for argument in self._accumulators.arguments:
             failures += _failures(fed.evaluator.errors_of(argument), counts)
-        time_us = np.require(fed.batch.time_us, np.int64, ["C", "W"])
+        time_us = fed.time_us
         ids = self._grid.panes(time_us) if isinstance(self._grid, WindowGrid) else time_us
         base = np.array([fed.base], np.int64)
         made = Inputs(time_us, ids, ends_us, inputs, valid, base)
