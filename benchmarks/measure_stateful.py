@@ -348,6 +348,7 @@ class Checkpoint:
     name: str
     rows: int
     first: float
+    first_system: float
     pause: float
     write: float
     size_mb: float

@@ -168,7 +168,8 @@ def memory_mb() -> float:
 def checkpoint(rules: str, keys: int, text: bool, repeat: int) -> Numbers:
     """State of so many keys: the pause of a snapshot, the write in the background, the way back.
 
-    `first` is the first pause, `pause` the median of later ones.
+    `first` is the first pause, `first_system` what of it the operating system took (to find
+    memory), `pause` the median of later ones.
     """
     import cep
     from benchmarks.streams import BATCH, one_event_per_key
@@ -183,8 +184,10 @@ def checkpoint(rules: str, keys: int, text: bool, repeat: int) -> Numbers:
     for begin in range(0, keys, BATCH):
         detector.process_batch(events.slice(begin, BATCH))
     pauses: list[float] = []
-    snapshot: Any = None
-    for _ in range(repeat + 1):
+    before = os.times().system
+    snapshot: Any = _timed(pauses, detector.snapshot)
+    first_system = os.times().system - before
+    for _ in range(repeat):
         snapshot = _timed(pauses, detector.snapshot)
     with tempfile.TemporaryDirectory() as folder, CheckpointStore(folder) as store:
         with CheckpointWriter(store) as writer:
@@ -197,6 +200,7 @@ def checkpoint(rules: str, keys: int, text: bool, repeat: int) -> Numbers:
     results = [again.process_batch(later), again.finish()]
     return {
         "first": pauses[0],
+        "first_system": first_system,
         "pause": statistics.median(pauses[1:]),
         "write": cost.seconds,
         "size_mb": cost.size_bytes / 1e6,
