@@ -58,8 +58,8 @@ CHECKPOINT = """## Checkpoints
 State of {states:,} keys, one thread. *pause* is `Detector.snapshot()`, all that events wait for
 (CPU seconds: the median, and *first* the first one, into memory that the process did not have
 before: *system* is what the operating system took of it to find that memory); *write* is what the
-thread in the background then takes to make it durable, in seconds of the clock. Each restored detector goes on
-with every key (checked).
+thread in the background then takes to make it durable, in seconds of the clock. Each restored
+detector goes on with every key (checked).
 """
 
 FIRST = """## The first result

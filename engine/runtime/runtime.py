@@ -255,9 +255,7 @@ class Runtime:
         enriching = stages.enriching.submit(self._base.enrich, events)
         return stages.preparing.submit(lambda: self._base.begin(enriching.result()))
 
-    def _ended(
-        self, one: _Slice, begun: Future[Begun] | None
-    ) -> tuple[_Slice, Worked | None]:
+    def _ended(self, one: _Slice, begun: Future[Begun] | None) -> tuple[_Slice, Worked | None]:
         """Wait for a slice."""
         return one, None if begun is None else self._base.end(begun.result())
 

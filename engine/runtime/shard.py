@@ -10,8 +10,9 @@ that the shard still changes, and key codes have become values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from cep.engine.runtime.window_node import WindowNode, WindowPart
 from cep.engine.state.arena import Chains
 from cep.engine.state.key_space import KeySpace
 
-
+T = TypeVar("T")
 NONE = np.empty(0, np.int64)
 
 
@@ -43,6 +44,11 @@ class HandedOver:
     window_failures: list[list[Failure]]
     needed: Int64s
     live: Int64s | None
+
+
+def joined(shards: Iterable[list[list[T]]]) -> list[list[T]]:
+    """What several shards have for each operator, as one list for each."""
+    return [[one for part in parts for one in part] for parts in zip(*shards, strict=True)]
 
 
 class TaskShard:

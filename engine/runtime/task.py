@@ -26,13 +26,12 @@ from cep.engine.algebra.plan import EVENT_TIME, Aggregate, Node, NodeKind
 from cep.engine.batch import Bools, EventBatch, Int64s
 from cep.engine.columns.data import ARROW_TYPES, data_type_of
 from cep.engine.dataflow.tasks import TaskPlan
-from cep.engine.kernels import layout
 from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.match import BEGINNING, MatchOperator
 from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
 from cep.engine.runtime.derived import match_rows
 from cep.engine.runtime.enrich import Added, Enricher, Enriching, lookup_operators
-from cep.engine.runtime.shard import HandedOver, TaskShard
+from cep.engine.runtime.shard import HandedOver, TaskShard, joined
 from cep.engine.runtime.stages import Stages, results_of
 from cep.engine.runtime.window_node import WindowNode
 from cep.engine.state.arena import Chains
@@ -246,10 +245,9 @@ class Task:
         handed: list[HandedOver],
     ) -> Worked:
         names = [*(o.pattern.name for o in self.operators), *(w.name for w in self.windows)]
-        met = zip(*([*h.failures, *h.window_failures] for h in handed), strict=True)
+        met = joined([*h.failures, *h.window_failures] for h in handed)
         for name, before, of_shards in zip(names, failures, met, strict=True):
-            found = [*before, *(failure for shard in of_shards for failure in shard)]
-            errors += _error_batches(fed.batch, name, found)
+            errors += _error_batches(fed.batch, name, [*before, *of_shards])
         self._last_us = int(fed.batch.time_us[-1])
         output = Output(errors=errors)
         output.extend(self._collect(handed, fed))
@@ -303,8 +301,10 @@ class Task:
                 if row in rows and len(window.process_late(rows[row], self.watermark_us)):
                     taken[row] = True
             handed = [shard.hand_over() for shard in self.shards]
-            for found, of_windows in zip(failures, zip(*(h.window_failures for h in handed), strict=True), strict=True):
-                found += [failure for shard in of_windows for failure in shard]
+            for found, more in zip(
+                failures, joined(h.window_failures for h in handed), strict=True
+            ):
+                found += more
             yield self._collect(handed)
         output = Output()
         for (window, _), found in zip(parts, failures, strict=True):
@@ -334,7 +334,6 @@ class Task:
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""
 
-
         def work(number: int) -> HandedOver:
             self.shards[number].finish()
             return self.shards[number].hand_over()
@@ -353,8 +352,8 @@ class Task:
         if fed is not None:
             self._keep_events(fed, [*(h.needed for h in handed), *reported])
         output = Output()
-        for window, fired in zip(self.windows, zip(*(h.rows for h in handed), strict=True), strict=True):
-            output.extend(window.output([rows for shard in fired for rows in shard]))
+        for window, fired in zip(self.windows, joined(h.rows for h in handed), strict=True):
+            output.extend(window.output(fired))
         if not reported:
             return output
         events = self._reported(reported)

@@ -119,7 +119,7 @@ class FeatureOperator:
 
     def prepare(self, fed: Fed) -> Prepared:
         """Evaluate what the features read, once for all shards; changes no state but text codes."""
-        batch, size = fed.batch, len(fed.batch)
+        size = len(fed.batch)
         asks, feeds = self._rows_of(fed, self._stream), self._rows_of(fed, self._source)
         where, failures = self.group.first.where, []
         if where is not None:

@@ -282,9 +282,7 @@ class WindowOperator:
         self._shards[shard].restore(parts)
 
 
-def _with_keys(
-    shard: int, parts: Sequence[FiredPart], key_columns: KeyColumns
-) -> list[FiredRows]:
+def _with_keys(shard: int, parts: Sequence[FiredPart], key_columns: KeyColumns) -> list[FiredRows]:
     return [FiredRows(part, key_columns(shard, part.codes)) for part in parts]
 
 

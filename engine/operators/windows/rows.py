@@ -213,7 +213,7 @@ class _Columns:
 
     def order(self, rows: Int64s) -> Int64s:
         """These rows sorted; what a key fires at one time comes in the order in which it fired."""
-        order = rows[_order(self.time_us[rows], self.position[rows])]
+        order = rows[order_of_rows(self.time_us[rows], self.position[rows])]
         time_us, position = self.time_us[order], self.position[order]
         if ((time_us[1:] != time_us[:-1]) | (position[1:] != position[:-1])).all():
             return order
@@ -221,7 +221,7 @@ class _Columns:
         return rows[np.lexsort([key[rows] for key in keys])]
 
 
-def _order(time_us: Int64s, position: Int64s) -> Int64s:
+def order_of_rows(time_us: Int64s, position: Int64s) -> Int64s:
     """By time, then by position, ties as they come.
 
     Windows that end together come as a sorted run of each shard: where many do, merging the runs is
