@@ -57,14 +57,14 @@ class Runtime:
         flow: Dataflow,
         *,
         workers: int = 1,
-        slice_rows: int = SLICE_ROWS,
+        slice_rows: int | None = None,
         capacity: int = 1024,
         limits: Mapping[str, Limit] | None = None,
         functions: Functions = NO_FUNCTIONS,
         tables: Mapping[str, pa.Table] | None = None,
     ) -> None:
         self.flow = flow
-        self._slice_rows = slice_rows
+        self._slice_rows = SLICE_ROWS if slice_rows is None else slice_rows
         self.workers = workers
         self._stages = Stages(workers) if workers > 1 else None
         base, *derived = task_plans(flow)
