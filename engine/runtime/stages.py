@@ -2,9 +2,8 @@
 
     enriching ─► preparing ─► shards, each through its slices in order ─► whoever collects
 
-One thread for each stage and each shard, so that nothing overtakes. A stage waits for what comes
-before it, never for what comes behind it, and shards wait for nobody: so no two wait for each
-other.
+One thread for each stage and each shard, so that nothing overtakes. The first two stages may wait
+for features, which shards compute, and shards wait for nobody: so no two wait for each other.
 """
 
 from __future__ import annotations

@@ -195,7 +195,7 @@ class Task:
     def begin(self, enriching: Enriching) -> Begun:
         """Let the shards go through a slice, each on its thread.
 
-        Reads no state that changes: the slices before may still be worked on.
+        Reads no state of shards: they may still work on the slices before.
         """
         full = self._enriched(enriching)
         fed, interests, parts = self._fed(full), [], []
@@ -537,8 +537,9 @@ def _error_batches(batch: EventBatch, name: str, failures: list[Failure]) -> Ite
     rows: dict[tuple[str, str | None], list[Int64s]] = {}
     for failure in failures:
         rows.setdefault((failure.reason, failure.variable), []).append(failure.rows)
-    for (reason, variable), parts in rows.items():
-        yield _error_batch(batch, reason, np.sort(np.concatenate(parts)), name, variable)
+    found = [(*what, np.sort(np.concatenate(parts))) for what, parts in rows.items()]
+    for reason, variable, of_all in sorted(found, key=lambda each: (int(each[2][0]), each[0])):
+        yield _error_batch(batch, reason, of_all, name, variable)
 
 
 def late_batches(
