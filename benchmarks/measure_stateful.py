@@ -19,14 +19,23 @@ from benchmarks.queries import (
     feature_rules,
     late_rules,
     rules,
+    surge_rules,
     window_rules,
 )
-from benchmarks.streams import Rows, count_above, count_bounded, count_windows, dense_stream
+from benchmarks.streams import (
+    Rows,
+    count_above,
+    count_bounded,
+    count_surges,
+    count_windows,
+    dense_stream,
+)
 from cep.datasets import benchmark_transactions
 
 WORKER = "benchmarks.stateful"
 LATE_SECONDS = 30
 HOUR_US = 3_600_000_000
+SURGE = 100
 SPENT_DENSE, SPENT_SPARSE = 30_000.5, 1_000.005  # between two sums of whole cents
 FLAT = 1.1
 Say = Callable[[str], None]
@@ -217,6 +226,19 @@ def _feature_job(size: StateSize, per_minute: int) -> Job:
     )
 
 
+def _surge_job(size: StateSize) -> Job:
+    rows, table = _stream(size, 8)
+    return Job(
+        f"{SURGE} times the amount before",
+        _named(8),
+        surge_rules(SURGE),
+        rows,
+        size.keys,
+        8,
+        Rows(count_surges(table, SURGE), 0),
+    )
+
+
 def _stream(size: StateSize, per_minute: int) -> tuple[int, Any]:
     if per_minute:
         return size.dense_rows, dense_stream(size.dense_rows, size.keys, per_minute)
@@ -246,7 +268,7 @@ class Workers:
 
 
 def measure_workers(size: StateSize, say: Say) -> list[Workers]:
-    """Two patterns, a window and a feature on one and on two threads, in turns."""
+    """Patterns, a window and a feature on one and on two threads, in turns."""
     cards = events_by_card(benchmark_transactions(size.rows, size.keys))
     jobs = [
         Job(
@@ -261,10 +283,10 @@ def measure_workers(size: StateSize, say: Say) -> list[Workers]:
         for query in ("Q1", "Q4")
     ]
     del cards
-    jobs += [_window_jobs(size, 8)[0], _feature_job(size, 1)]
+    jobs += [_surge_job(size), _window_jobs(size, 8)[0], _feature_job(size, 1)]
     found = _of_kind(size, say, "workers", jobs)
     return [
-        Workers(job.name, job.rows, **numbers) for job, numbers in zip(jobs, found, strict=True)
+        Workers(str(job), job.rows, **numbers) for job, numbers in zip(jobs, found, strict=True)
     ]
 
 
@@ -326,6 +348,7 @@ class Checkpoint:
     name: str
     rows: int
     first: float
+    first_system: float
     pause: float
     write: float
     size_mb: float

@@ -99,6 +99,14 @@ pattern p from tx by card match much define much as spent > {limit};
 """
 
 
+def surge_rules(factor: int) -> str:
+    """A match for each event of a card whose amount is so many times that of the one before."""
+    return f"""{EVENTS}
+pattern p from tx by card match a b within 1 minute
+  define a as true, b as amount > {factor} * a.amount;
+"""
+
+
 BOUNDED_SPENT = 150
 
 BOUNDED = f"""{EVENTS}

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # to import them is a part of what `first` measures
     import pyarrow as pa
 
-    from cep import Result, Rules
+    from cep import Result
 
 Numbers = dict[str, Any]
 
@@ -81,33 +81,29 @@ def _timed(
 
 def windows(rules: str, stream: Numbers, repeat: int) -> Numbers:
     """A run over a stream: its rows and the sum of their sums, or its matches."""
-    spent, found = _runs(rules, stream, [1], repeat, time.process_time)
-    return {"seconds": spent[0], **found}
-
-
-def workers(rules: str, stream: Numbers, repeat: int) -> Numbers:
-    """The same with one and with two threads, in turns, in seconds of the clock."""
-    (one, two), found = _runs(rules, stream, [1, 2], repeat, time.perf_counter)
-    return {"one": one, "two": two, **found}
-
-
-def _runs(
-    rules: str, stream: Numbers, threads: list[int], repeat: int, clock: Callable[[], float]
-) -> tuple[list[float], Numbers]:
     import cep
 
     table, compiled = stream_of(stream), cep.compile(rules)
-    spent: list[list[float]] = [[] for _ in threads]
+    spent: list[float] = []
+    found = [_timed(spent, lambda: _found(compiled.run(table))) for _ in range(repeat + 1)]
+    assert all(each == found[0] for each in found), found
+    return {"seconds": statistics.median(spent[1:]), **found[0]}
+
+
+def workers(rules: str, stream: Numbers, repeat: int) -> Numbers:
+    """Runs with one and with two threads, in turns, in seconds of the clock, without tables."""
+    import cep
+
+    table, compiled = stream_of(stream), cep.compile(rules)
+    spent: dict[int, list[float]] = {1: [], 2: []}
     found: list[Numbers] = []
     for _ in range(repeat + 1):
-        for each, count in zip(spent, threads, strict=True):
-            found.append(_timed(each, partial(_run, compiled, table, count), clock))
+        for count, each in spent.items():
+            run = partial(compiled.run, table, workers=count)
+            found.append(_found(_timed(each, run, time.perf_counter)))
     assert all(each == found[0] for each in found), found
-    return [statistics.median(each[1:]) for each in spent], found[0]
-
-
-def _run(rules: Rules, table: pa.Table, workers: int) -> Numbers:
-    return _found(rules.run(table, workers=workers))
+    one, two = (statistics.median(each[1:]) for each in spent.values())
+    return {"one": one, "two": two, **found[0]}
 
 
 def _found(result: Result) -> Numbers:
@@ -172,7 +168,8 @@ def memory_mb() -> float:
 def checkpoint(rules: str, keys: int, text: bool, repeat: int) -> Numbers:
     """State of so many keys: the pause of a snapshot, the write in the background, the way back.
 
-    `first` is the first pause, `pause` the median of later ones.
+    `first` is the first pause, `first_system` what of it the operating system took (to find
+    memory), `pause` the median of later ones.
     """
     import cep
     from benchmarks.streams import BATCH, one_event_per_key
@@ -187,8 +184,10 @@ def checkpoint(rules: str, keys: int, text: bool, repeat: int) -> Numbers:
     for begin in range(0, keys, BATCH):
         detector.process_batch(events.slice(begin, BATCH))
     pauses: list[float] = []
-    snapshot: Any = None
-    for _ in range(repeat + 1):
+    before = os.times().system
+    snapshot: Any = _timed(pauses, detector.snapshot)
+    first_system = os.times().system - before
+    for _ in range(repeat):
         snapshot = _timed(pauses, detector.snapshot)
     with tempfile.TemporaryDirectory() as folder, CheckpointStore(folder) as store:
         with CheckpointWriter(store) as writer:
@@ -201,6 +200,7 @@ def checkpoint(rules: str, keys: int, text: bool, repeat: int) -> Numbers:
     results = [again.process_batch(later), again.finish()]
     return {
         "first": pauses[0],
+        "first_system": first_system,
         "pause": statistics.median(pauses[1:]),
         "write": cost.seconds,
         "size_mb": cost.size_bytes / 1e6,

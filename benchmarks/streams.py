@@ -96,6 +96,18 @@ def count_above(table: pa.Table, over_us: int, limit: float) -> int:
     return int(((sums[1:] - sums[first]) > 100 * limit).sum())
 
 
+def count_surges(table: pa.Table, factor: int) -> int:
+    """Events of over `factor` times the amount of the card's event before, less than a minute ago.
+
+    The largest amount must be less than the square of the factor: no two of them in a row.
+    """
+    card, times, amounts = _columns(table)
+    order = np.argsort(card, kind="stable")
+    card, times, amounts = card[order], times[order], amounts[order]
+    near = (card[1:] == card[:-1]) & (np.diff(times) < MINUTE_US)
+    return int((near & (amounts[1:] > factor * amounts[:-1])).sum())
+
+
 def _columns(table: pa.Table) -> tuple[Int64s, Int64s, Int64s]:
     amounts = np.rint(100 * table["amount"].to_numpy()).astype(np.int64)
     return table["card"].to_numpy(), table["ts"].cast(pa.int64()).to_numpy(), amounts

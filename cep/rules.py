@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -26,11 +27,11 @@ from cep.engine.results import Output
 if TYPE_CHECKING:
     from cep.dsl import Reading
     from cep.engine.automaton.explain import Explanation
+    from cep.engine.batch import EventBatch
     from cep.engine.ingest.feed import Feed, Ingested
     from cep.execution import Execution
     from cep.results.result import Result
 
-BATCHES_AHEAD = 8  # are held in memory where threads work on them
 Progress = Callable[[int, "int | None"], None]
 
 
@@ -160,36 +161,25 @@ class _Run:
             return
         runtime = self.execution.runtime
         done = 0
+        ahead: deque[Ingested] = deque()
         try:
-            for group in self._groups():
-                outputs = runtime.process_all([step.batch for step in group])
-                for step, output in zip(group, outputs, strict=True):
-                    output.errors[:0] = step.errors
-                    done += step.rows
-                    if progress is not None:
-                        progress(done, self.feed.rows)
-                    yield output, step.rows
+            for output in runtime.process_all(self._read(ahead)):
+                step = ahead.popleft()
+                output.errors[:0] = step.errors
+                done += step.rows
+                if progress is not None:
+                    progress(done, self.feed.rows)
+                yield output, step.rows
             if end_of_stream:
                 yield runtime.finish(), 0
         finally:
             self.execution.close()
 
-    def _groups(self) -> Iterator[list[Ingested]]:
-        """Batches that are worked on without a pause: several where there are threads."""
-        size = BATCHES_AHEAD if self.execution.runtime.workers > 1 else 1
-        group: list[Ingested] = []
-        try:
-            for step in self.feed.read():
-                group.append(step)
-                if len(group) == size:
-                    yield group
-                    group = []
-        except Exception:
-            if group:  # what was read before counts, as it does without threads
-                yield group
-            raise
-        if group:
-            yield group
+    def _read(self, ahead: deque[Ingested]) -> Iterator[EventBatch]:
+        """Batches of the input; what else belongs to each waits in `ahead`."""
+        for step in self.feed.read():
+            ahead.append(step)
+            yield step.batch
 
 
 class Rules:
@@ -289,11 +279,11 @@ class Rules:
         `data`: a pandas, polars or pyarrow table, anything with `__arrow_c_stream__`, a list of
         dicts, a path (Parquet, CSV, JSON lines; a directory or glob of them), or for several
         streams a dict from stream name to any of these; tables that are looked up stand in it, too.
-        `workers`: threads that share the keys. Read in batches: memory holds a batch, the
-        open runs and the result. `end_of_stream`: no event follows, so absences and timeouts at the
-        end are decided; with False they stay open. `progress(rows_read, rows_in_all or None)` is
-        called per batch. Raises RuleError where the rules do not fit the columns, DataError where
-        the data cannot be read.
+        `workers`: threads that share the keys. Read in batches: memory holds a batch (with threads
+        a few), the open runs and the result. `end_of_stream`: no event follows, so absences and
+        timeouts at the end are decided; with False they stay open. `progress(rows_read, rows_in_all
+        or None)` is called per batch. Raises RuleError where the rules do not fit the columns,
+        DataError where the data cannot be read.
         """
         begun = now_seconds()
         run = self._open(data, workers)

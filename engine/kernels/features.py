@@ -346,21 +346,19 @@ def answer_quantile(plan: Plan, state: State, key: int, o: int, row: int, result
 
 @kernel
 def process(
-    plan: Plan, state: State, events: Events, rows: Int64s, codes: Int64s, begin: int,
-    results: Results,
-) -> int:  # fmt: skip
-    """Let the rows (ascending, of keys `codes`) happen; returns how many are done.
+    plan: Plan, state: State, events: Events, codes: Int64s, begin: int, results: Results
+) -> int:
+    """Let the events (of keys `codes`, those of a key in order) happen; returns how many are done.
 
-    Stops before a row that feeds while there is no free node.
+    Stops before an event that feeds while there is no free node.
     """
     range_us, most = plan.settings[RANGE_US], plan.settings[EVENTS_MAX]
     keeps, asks_first = plan.settings[KEEPS_NODES] != 0, plan.settings[ASKS_FIRST] != 0
     rank = events.text_rank
-    for i in range(begin, rows.size):
-        row, key = rows[i], codes[i]
-        role = events.roles[row]
+    for row in range(begin, codes.size):
+        key, role = codes[row], events.roles[row]
         if role & FEEDS and keeps and not has_room(state):
-            return i
+            return row
         if range_us >= 0:
             expire(plan, state, key, events.time_us[row] - range_us, rank)
         if role & FEEDS and not asks_first:
@@ -369,7 +367,7 @@ def process(
             answer(plan, state, key, row, results, rank)
         if role & FEEDS and asks_first:
             feed(plan, state, events, row, key, most)
-    return rows.size
+    return codes.size
 
 
 @kernel
@@ -389,6 +387,27 @@ def by_key(
         places[codes[i]] = at + 1
         ordered_rows[at] = rows[i]
         ordered_codes[at] = codes[i]
+
+
+@kernel
+def take(events: Events, rows: Int64s, taken: Events) -> None:
+    """Write these rows side by side: a processor reads ahead, and no two cores share lines."""
+    for i in range(rows.size):
+        taken.time_us[i] = events.time_us[rows[i]]
+        taken.roles[i] = events.roles[rows[i]]
+    for n in range(events.inputs.shape[0]):
+        for i in range(rows.size):
+            taken.inputs[n, i] = events.inputs[n, rows[i]]
+            taken.valid[n, i] = events.valid[n, rows[i]]
+
+
+@kernel
+def put(made: Results, rows: Int64s, results: Results) -> None:
+    """Write what was made for these rows where they belong."""
+    for o in range(results.words.shape[0]):
+        for i in range(rows.size):
+            results.words[o, rows[i]] = made.words[o, i]
+            results.status[o, rows[i]] = made.status[o, i]
 
 
 @kernel

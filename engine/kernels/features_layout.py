@@ -119,6 +119,12 @@ class Results(NamedTuple):
 NOTHING, VALUE, OVERFLOW = 0, 1, 2  # status
 
 
+def new_results(outputs: int, rows: int) -> Results:
+    """Nothing yet, for Python."""
+    words = np.zeros((outputs, rows), np.int64)
+    return Results(words, words.view(np.float64), np.zeros((outputs, rows), np.uint8))
+
+
 class State(NamedTuple):
     """Nodes, keys, and room to combine two elements in; `_f` is the same memory as floats.
 

@@ -49,6 +49,7 @@ class Fed:
     ) -> None:
         self.batch = batch
         self.base = base
+        self.time_us = np.require(batch.time_us, np.int64, ["C", "W"])  # as kernels know it
         table = batch.table
         if with_time:
             times: Any = pa.array(batch.time_us, pa.timestamp("us"))

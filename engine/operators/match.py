@@ -16,6 +16,7 @@ from cep.engine.batch import Bools, Int64s
 from cep.engine.columns.evaluator import EvaluationError
 from cep.engine.kernels import layout
 from cep.engine.kernels.codes import FAULT_TEXT, Fault
+from cep.engine.kernels.gather import gather
 from cep.engine.operators.fed import Failure, Fed, Words
 from cep.engine.state.arena import Chains, RunArena
 from cep.engine.state.interning import TextCodes
@@ -48,7 +49,7 @@ class MatchOperator:
     """Runs one bound pattern over its keys. Knows no clock and no file.
 
     `streams`: number of each stream, as `EventBatch.stream` has it. `texts` gives texts their codes
-    and is shared by all operators of a runtime. A batch is prepared once (nothing changes by that)
+    and is shared by all operators of a runtime. A batch is prepared once (no runs change by that)
     and then worked on by each shard, on whichever thread.
     """
 
@@ -159,19 +160,17 @@ class MatchOperator:
     def events(
         self, interest: Interest, rows: Int64s, slots: Int64s, masks: Int64s
     ) -> layout.Events:
-        """These rows as the kernel sees them."""
+        """Those of the rows whose key has a slot, as the kernel sees them."""
         fed = interest.fed
         table = np.empty((len(rows), layout.EVENT_FIELDS), np.int64)
-        table[:, layout.EVENT_TIME_US] = fed.batch.time_us[rows]
-        table[:, layout.EVENT_SEQUENCE] = rows + fed.base
-        table[:, layout.EVENT_KEY] = slots
-        table[:, layout.EVENT_MASK] = masks
-        inputs = np.zeros((len(rows), len(interest.inputs)), np.int64)
-        valid: list[Bools | bool] = []
-        for number, (words, held) in enumerate(interest.inputs):
-            valid.append(CONSTANT if held is None else held)
+        table = table[: gather(rows, slots, masks, fed.time_us, fed.base, table)]
+        inputs = np.empty((len(table), len(interest.inputs)), np.int64)
+        if interest.inputs:
+            rows = table[:, layout.EVENT_SEQUENCE] - fed.base
+            valid = [CONSTANT if held is None else held for _, held in interest.inputs]
+            table[:, layout.EVENT_VALID] = _packed(valid, rows)
+        for number, (words, _) in enumerate(interest.inputs):
             inputs[:, number] = words[rows]
-        table[:, layout.EVENT_VALID] = _packed(valid, rows)
         ordered = self.tables.machine.uses_text_order
         rank = self._texts.rank() if ordered else np.empty(0, np.int64)
         return layout.Events(table, inputs, inputs.view(np.float64), rank)
@@ -265,15 +264,12 @@ class MatchShard:
     ) -> None:
         begins = masks & self._operator.tables.automaton.settings[layout.START_ANY] != 0
         slots = self.runs.slots_of(codes, begins, int(interest.fed.batch.time_us[rows[0]]))
-        matters = slots >= 0
-        if not matters.all():
-            rows, slots, masks = rows[matters], slots[matters], masks[matters]
-        if len(rows) == 0:
-            return
-        self.runs.process(self._operator.events(interest, rows, slots, masks))
+        events = self._operator.events(interest, rows, slots, masks)
+        self.runs.process(events)
         for event, condition, code in self.runs.take_faults():
             if event >= 0:
-                faults.setdefault((condition, code), []).append(int(rows[event]))
+                row = int(events.rows[event, layout.EVENT_SEQUENCE]) - interest.fed.base
+                faults.setdefault((condition, code), []).append(row)
 
     def advance_to(self, time_us: int) -> None:
         """No event before this time will come any more."""

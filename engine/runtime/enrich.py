@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
@@ -12,19 +14,25 @@ from cep.engine.algebra.aggregates import NO_FUNCTIONS, Functions
 from cep.engine.algebra.expression import DataType
 from cep.engine.algebra.pattern import Stream
 from cep.engine.algebra.plan import Feature, Lookup
-from cep.engine.batch import EventBatch
+from cep.engine.batch import EventBatch, Int64s
 from cep.engine.columns.data import pc
 from cep.engine.dataflow.tasks import TaskPlan
-from cep.engine.operators.features.operator import FeatureGroup, FeatureOperator, group_features
+from cep.engine.operators.features.operator import (
+    FeatureGroup,
+    FeatureOperator,
+    Prepared,
+    group_features,
+)
 from cep.engine.operators.features.restore import Member, continued, state_of
 from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.lookup import LookupOperator
+from cep.engine.runtime.stages import results_of
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.key_space import KeySpace, OperatorShard, SliceKeys
 from cep.engine.state.restoring import StateOf, restore_states, save_states
 from cep.engine.state.snapshot import Snapshot, Value
 
-OnShards = Callable[[Callable[[int], None]], object]
+OnShards = Callable[[Callable[[int], None]], Sequence[Future[None]]]
 
 
 @dataclass(slots=True)
@@ -33,6 +41,26 @@ class Added:
 
     batch: EventBatch
     failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """A slice as the features of one queue see it. `rows`: those of each shard."""
+
+    operator: FeatureOperator
+    fed: Fed
+    prepared: Prepared
+    keys: SliceKeys
+    rows: list[Int64s]
+
+
+@dataclass(slots=True)
+class Enriching:
+    """A slice that shards work on: the features in `steps` are not among its fields yet."""
+
+    added: Added
+    steps: list[_Step] = field(default_factory=list)
+    shards: Sequence[Future[None]] = ()
 
 
 class Enricher:
@@ -66,6 +94,8 @@ class Enricher:
             FeatureOperator(group, numbers, self._shards, self._capacity, self._functions)
             for group in groups
         ]
+        by_level = groupby(self.operators, lambda operator: operator.group.level)
+        self._levels = [list(level) for _, level in by_level]
         self.spaces: dict[tuple[str, ...], KeySpace] = {}
         for operator in self.operators:
             space = self._space(operator.key)
@@ -115,42 +145,69 @@ class Enricher:
         restore_states(self._states, {"spaces": saved["spaces"], "states": found}, found)
 
     def add(self, batch: EventBatch, on_shards: OnShards) -> Added:
-        """The slice with all its fields. `on_shards` runs work for every shard, on its thread."""
-        added = Added(batch)
-        for lookup in self._lookups:
-            fed = Fed(added.batch, 0, _NO_TEXTS)
-            _append(added, lookup.columns(fed))
-        keys: dict[tuple[str, ...], SliceKeys] = {}
-        for operator in self.operators:
-            fed = Fed(added.batch, 0, _NO_TEXTS)
-            if operator.key not in keys:
-                keys[operator.key] = self.spaces[operator.key].on(added.batch, fed.evaluator)
-            self._run(operator, fed, keys[operator.key], on_shards, added)
-        for space in self.spaces.values():
-            space.forget_idle_keys()
-        return added
+        """The slice with all its fields."""
+        return self.end(self.begin(batch, on_shards))
 
-    def _run(
-        self,
-        operator: FeatureOperator,
-        fed: Fed,
-        keys: SliceKeys,
-        on_shards: OnShards,
-        added: Added,
-    ) -> None:
-        prepared = operator.prepare(fed)
-        rows = keys.split(prepared.rows)
+    def begin(self, batch: EventBatch, on_shards: OnShards) -> Enriching:
+        """Let the shards work on the features of a slice; slices in their order.
+
+        Waits for those features only that others read; the slice before need not have ended.
+        `on_shards` begins work for every shard, on its thread.
+        """
+        enriching = Enriching(Added(batch))
+        for lookup in self._lookups:
+            _append(enriching.added, lookup.columns(Fed(enriching.added.batch, 0, _NO_TEXTS)))
+        keys: dict[tuple[str, ...], SliceKeys] = {}
+        for number, level in enumerate(self._levels):
+            self.end(enriching)
+            steps = [self._step(operator, enriching.added.batch, keys) for operator in level]
+            enriching.steps = steps
+            enriching.shards = on_shards(self._work(steps, number == len(self._levels) - 1))
+        return enriching
+
+    def end(self, enriching: Enriching) -> Added:
+        """Wait for the shards, and add the fields."""
+        results_of(enriching.shards)
+        for step in enriching.steps:
+            columns, failures = step.operator.columns(step.fed, step.prepared)
+            _append(enriching.added, columns)
+            enriching.added.failures += failures
+        enriching.steps, enriching.shards = [], ()
+        return enriching.added
+
+    def _step(
+        self, operator: FeatureOperator, batch: EventBatch, keys: dict[tuple[str, ...], SliceKeys]
+    ) -> _Step:
+        fed = Fed(batch, 0, _NO_TEXTS)
+        if operator.key not in keys:
+            keys[operator.key] = self.spaces[operator.key].on(batch, fed.evaluator)
+        prepared, own = operator.prepare(fed), keys[operator.key]
+        return _Step(operator, fed, prepared, own, own.split(prepared.rows))
+
+    def _work(self, steps: list[_Step], is_last: bool) -> Callable[[int], None]:
+        """What a shard does for some features; behind the last ones of a slice it cleans up."""
 
         def work(shard: int) -> None:
-            if len(rows[shard]):
-                codes = keys.codes(shard, rows[shard])
-                operator.process(shard, prepared, rows[shard], codes)
-            operator.advance_to(shard, int(fed.batch.time_us[-1]) - 1)
+            for step in steps:
+                rows = step.rows[shard]
+                if len(rows):
+                    codes = step.keys.codes(shard, rows)
+                    step.operator.process(shard, step.prepared, rows, codes)
+                step.operator.advance_to(shard, int(step.fed.batch.time_us[-1]) - 1)
+            for space in self.spaces.values() if is_last else ():
+                space.forget_idle_keys(shard)
 
-        on_shards(work)
-        columns, failures = operator.columns(fed, prepared)
-        _append(added, columns)
-        added.failures += failures
+        return work
+
+    @property
+    def texts_are_many(self) -> bool:
+        """Whether some texts are worth forgetting."""
+        return any(operator.texts_are_many for operator in self.operators)
+
+    def forget_texts(self) -> None:
+        """Let go of texts that no feature holds, now and then: while no slice is on its way."""
+        for operator in self.operators:
+            operator.forget_texts()
 
     def add_to_late(self, batch: EventBatch) -> EventBatch:
         """Late events: looked up as any, but their features are NULL, for their time is over."""

@@ -4,22 +4,25 @@
          │                                                            ▼ merged by time and position
          └──────────────────────────────────────────────────────► task 1: nodes that read them ► ...
 
-Each slice of events goes through all tasks before the next: what a node makes of it reaches those
-that read it in the same step, and no task sees time go back.
+Each slice of events goes through all tasks in turn: what a node makes of it reaches those that
+read it in the same step, and no task sees time go back. With threads the first task is some slices
+ahead.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from cep.engine.algebra.aggregates import NO_FUNCTIONS, Functions
+from cep.engine.algebra.errors import StateError
 from cep.engine.algebra.plan import Dataflow, NodeKind
 from cep.engine.batch import Bools, EventBatch
 from cep.engine.dataflow.fingerprint import fingerprints
@@ -28,7 +31,8 @@ from cep.engine.dataflow.tasks import TaskPlan, hidden_fields, task_plans
 from cep.engine.operators.match import MatchOperator
 from cep.engine.results import ErrorBatch, Output
 from cep.engine.runtime.derived import FeedMerger, only_stream
-from cep.engine.runtime.task import Prepared, Task, Wiring, late_batches
+from cep.engine.runtime.stages import Stages
+from cep.engine.runtime.task import Begun, Task, Wiring, Worked, late_batches
 from cep.engine.state.event_store import take_rows
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.limits import Limit
@@ -39,7 +43,7 @@ from cep.engine.time.arrivals import LateBatch as LateArrivals
 
 TEXTS_KEPT_MIN = 1 << 16  # fewer texts than this are not worth cleaning
 Made = dict[str, list[EventBatch]]  # name of a derived stream -> its rows of one step
-SLICES_AHEAD = 2  # are prepared while one is worked on
+SLICES_AHEAD = 3  # are on their way with threads, beside the one that is waited for
 SLICE_ROWS = 1 << 17  # events worked on at a time: their columns should stay in the cache
 
 
@@ -56,16 +60,16 @@ class Runtime:
         flow: Dataflow,
         *,
         workers: int = 1,
-        slice_rows: int = SLICE_ROWS,
+        slice_rows: int | None = None,
         capacity: int = 1024,
         limits: Mapping[str, Limit] | None = None,
         functions: Functions = NO_FUNCTIONS,
         tables: Mapping[str, pa.Table] | None = None,
     ) -> None:
         self.flow = flow
-        self._slice_rows = slice_rows
+        self._slice_rows = SLICE_ROWS if slice_rows is None else slice_rows
         self.workers = workers
-        self._pool = ThreadPoolExecutor(workers, "cep-shard") if workers > 1 else None
+        self._stages = Stages(workers) if workers > 1 else None
         base, *derived = task_plans(flow)
         read = frozenset(stream.name for plan in derived for stream in plan.streams)
         self._texts = TextCodes()
@@ -80,13 +84,14 @@ class Runtime:
             limits=limits or {},
             functions=functions,
             tables=tables or {},
-            pool=self._pool,
+            stages=self._stages,
         )
         self._base = Task(base, wiring)
         self._shown = {node.name for node in flow.nodes if node.kind is not NodeKind.PATTERN}
         self._derived = [_DerivedTask(flow, plan, wiring) for plan in derived]
         self._texts.pin()  # constants of conditions keep their codes
         self._texts_worth_cleaning = TEXTS_KEPT_MIN
+        self._is_whole = True
 
     @property
     def tasks(self) -> list[Task]:
@@ -102,8 +107,8 @@ class Runtime:
 
     def close(self) -> None:
         """Let go of the threads."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        if self._stages is not None:
+            self._stages.shutdown()
 
     # ------------------------------------------------------------------ events and time
 
@@ -112,24 +117,29 @@ class Runtime:
         (output,) = self.process_all([batch])
         return output
 
-    def process_all(self, batches: Sequence[EventBatch]) -> list[Output]:
-        """The same for several batches; threads need not wait for each other between them."""
-        outputs = [Output() for _ in batches]
-        slices = [
-            (output, batch.slice(start, min(start + self._slice_rows, len(batch))))
-            for output, batch in zip(outputs, batches, strict=True)
-            for start in range(0, len(batch), self._slice_rows)
-        ]
-        worked = self._worked([part for _, part in slices])
-        for (output, _), (part, made) in zip(slices, worked, strict=True):
-            output.extend(self._pass_on(part, made, _moving_to(int(part.time_us[-1]) - 1)))
-        self._forget_texts()
-        return outputs
+    def process_all(self, batches: Iterable[EventBatch]) -> Iterator[Output]:
+        """The same for batch after batch: threads go on with the next ones.
+
+        Where reading them fails, what came before the failure comes out first.
+        """
+        output, failures = Output(), list[Exception]()
+        slices = _until_failure(_slices(batches, self._slice_rows), failures)
+        with self._at_work():
+            for one, worked in self._worked(slices):
+                if worked is not None:
+                    move = _moving_to(int(one.events.time_us[-1]) - 1)
+                    output.extend(self._pass_on(worked.events, worked.output, move))
+                if one.is_last:
+                    yield output
+                    output = Output()
+        if failures:
+            raise failures.pop()
 
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come: what was due by then happens."""
-        output = self._base.advance_to(watermark_us)
-        return self._pass_on(None, output, _moving_to(watermark_us))
+        with self._at_work():
+            output = self._base.advance_to(watermark_us)
+            return self._pass_on(None, output, _moving_to(watermark_us))
 
     def process_late(self, late: LateArrivals) -> Output:
         """Events behind the watermark, in the order in which they came: windows may take them.
@@ -137,17 +147,19 @@ class Runtime:
         A row that such an event makes is late, too, for those who read it.
         """
         output, taken = Output(), np.zeros(len(late), np.bool_)
-        for made in self._base.process_late(late, taken):
-            output.extend(self._pass_on_late(made))
-        full = replace(late, events=self._base.enricher.add_to_late(late.events))
-        for derived in self._derived:
-            for made in derived.process_late(full, taken):
+        with self._at_work():
+            for made in self._base.process_late(late, taken):
                 output.extend(self._pass_on_late(made))
-        output.late += late_batches(late, taken, self._base.streams)
+            full = replace(late, events=self._base.enricher.add_to_late(late.events))
+            for derived in self._derived:
+                for made in derived.process_late(full, taken):
+                    output.extend(self._pass_on_late(made))
+            output.late += late_batches(late, taken, self._base.streams)
         return output
 
     def reload(self, table: str, rows: pa.Table) -> None:
         """Look up in other rows from the next event on. DataError where they do not fit."""
+        self._check_whole()
         for task in self.tasks:
             task.enricher.reload(table, rows)
 
@@ -165,12 +177,14 @@ class Runtime:
 
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""
-        return self._pass_on(None, self._base.finish(), lambda task: task.finish())
+        with self._at_work():
+            return self._pass_on(None, self._base.finish(), lambda task: task.finish())
 
     # ------------------------------------------------------------------ state
 
     def snapshot(self) -> Snapshot:
-        """A copy of all state, between two batches."""
+        """A copy of all state, while no batch is being worked on."""
+        self._check_whole()
         return {
             "texts": self._texts.snapshot(),
             "prints": fingerprints(self.flow, self._functions),
@@ -198,8 +212,16 @@ class Runtime:
                 shard.runs.rename_texts(renamed)
         return changes.report()
 
+    @property
+    def _texts_are_many(self) -> bool:
+        return len(self._texts) >= self._texts_worth_cleaning or any(
+            task.enricher.texts_are_many for task in self.tasks
+        )
+
     def _forget_texts(self) -> None:
-        """Let go of texts that no run and no window holds, now and then: between two batches."""
+        """Let go of texts that no run and no window holds, now and then: while nothing runs."""
+        for task in self.tasks:
+            task.enricher.forget_texts()
         if len(self._texts) < self._texts_worth_cleaning:
             return
         holders = self._text_holders()
@@ -216,37 +238,55 @@ class Runtime:
 
     # ------------------------------------------------------------------ inside
 
-    def _worked(self, slices: Sequence[EventBatch]) -> Iterator[tuple[EventBatch, Output]]:
-        """Each slice with the fields that are added to it, and what the first task makes of it.
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Whatever breaks off leaves some shards ahead of others: nothing may go on from there."""
+        self._check_whole()
+        self._is_whole = False
+        yield
+        self._is_whole = True
 
-        With threads the next slices are prepared while one is worked on, behind its shards: so
-        there is something to do while this thread collects what came out.
-        """
-        pool = self._pool
-        if pool is None:
-            for part in slices:
-                full = self._base.enrich(self._placed(part))
-                yield full.batch, self._base.process(full)
+    def _check_whole(self) -> None:
+        if not self._is_whole:
+            message = (
+                "work on earlier events broke off, by an error or because not all results were "
+                "taken: the state is not whole; go on from a checkpoint"
+            )
+            raise StateError(message)
+
+    def _worked(self, slices: Iterable[_Slice]) -> Iterator[tuple[_Slice, Worked | None]]:
+        """Each slice, and what the first task makes of it; with threads, some are on the way."""
+        if self._stages is None:
+            for one in slices:
+                yield one, self._base.process(one.events) if len(one.events) else None
+                self._forget_texts()
             return
-        ahead: deque[Future[Prepared]] = deque()
-        waiting = deque(slices)
+        ahead: _Ahead = deque()
+        try:
+            for one in slices:
+                begun = self._begin(one.events, self._stages) if len(one.events) else None
+                ahead.append((one, begun))
+                while len(ahead) > (0 if self._texts_are_many else SLICES_AHEAD):
+                    yield self._next_of(ahead)
+                if not ahead:
+                    self._forget_texts()
+            while ahead:
+                yield self._next_of(ahead)
+            self._forget_texts()
+        finally:
+            _wait_for(begun for _, begun in ahead if begun is not None)
 
-        def look_ahead() -> None:
-            while waiting and len(ahead) < SLICES_AHEAD:
-                full = self._base.enrich(self._placed(waiting.popleft()))
-                ahead.append(pool.submit(self._base.prepare, full))
+    def _begin(self, events: EventBatch, stages: Stages) -> Future[Begun]:
+        """Send a slice on its way."""
+        enriching = stages.enriching.submit(self._base.enrich, events)
+        return stages.preparing.submit(lambda: self._base.begin(enriching.result()))
 
-        look_ahead()
-        while ahead:
-            prepared = ahead.popleft().result()
-            yield prepared.fed.batch, self._base.run(prepared, look_ahead)
-
-    def _placed(self, part: EventBatch) -> EventBatch:
-        """With positions, where other tasks have to sort by them."""
-        if not self._derived:
-            return part
-        begin = self._base.next_sequence
-        return replace(part, position=np.arange(begin, begin + len(part)))
+    def _next_of(self, ahead: _Ahead) -> tuple[_Slice, Worked | None]:
+        """Wait for the first slice, which is among them until it is done."""
+        one, begun = ahead[0]
+        worked = None if begun is None else self._base.end(begun.result())
+        ahead.popleft()
+        return one, worked
 
     def _pass_on(
         self,
@@ -290,6 +330,39 @@ class Runtime:
         return output
 
 
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """A part of a batch; empty where the batch is. `is_last`: the batch ends with it."""
+
+    events: EventBatch
+    is_last: bool
+
+
+_Ahead = deque[tuple[_Slice, Future[Begun] | None]]  # on their way; None: nothing in it
+
+
+def _slices(batches: Iterable[EventBatch], rows: int) -> Iterator[_Slice]:
+    for batch in batches:
+        for begin in range(0, max(len(batch), 1), rows):
+            end = min(begin + rows, len(batch))
+            yield _Slice(batch.slice(begin, end), end == len(batch))
+
+
+def _until_failure(slices: Iterable[_Slice], failures: list[Exception]) -> Iterator[_Slice]:
+    """The slices; an error goes to `failures` and ends them."""
+    try:
+        yield from slices
+    except Exception as error:
+        failures.append(error)
+
+
+def _wait_for(slices: Iterable[Future[Begun]]) -> None:
+    """Until no thread works on them any more, whatever comes of it."""
+    for begun in slices:
+        if begun.exception() is None:
+            wait(begun.result().shards)
+
+
 class _DerivedTask:
     """A task that reads what other nodes make, perhaps beside base streams."""
 
@@ -307,7 +380,7 @@ class _DerivedTask:
         if base is not None:
             parts = [(name, only_stream(base, number)) for name, number in self._base.items()]
         feed = self._merger.merge([*parts, *self._parts(made)])
-        return Output() if feed is None else self.task.process(self.task.enrich(feed))
+        return Output() if feed is None else self.task.process(feed).output
 
     def step_late(self, made: Made) -> Output:
         """Rows that a late event has made: they are late here."""

@@ -1,8 +1,8 @@
 """Nodes that read the same streams: one feed of events in, matches, timed-out runs and rows out.
 
-    feed ─► slice ─► lookups, features ─► prepare ─► shards, side by side ─► time moves ─► collect
-                     add columns          columns,   runs, windows           deadlines
-                                          masks      of their own keys       window ends
+    feed ─► slice ─► lookups, features ─► prepare ─► shards, side by side ─► collect
+                     add columns          columns,   runs, windows of        matches, rows
+                                          masks      their keys, their time  with their events
 
 A task numbers the events of its feed, keeps those that something still holds, and shares out keys
 to shards. What comes out does not depend on how the feed is cut, nor on the number of shards.
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,14 @@ from cep.engine.algebra.plan import EVENT_TIME, Aggregate, Node, NodeKind
 from cep.engine.batch import Bools, EventBatch, Int64s
 from cep.engine.columns.data import ARROW_TYPES, data_type_of
 from cep.engine.dataflow.tasks import TaskPlan
-from cep.engine.kernels import layout
 from cep.engine.operators.fed import Failure, Fed
-from cep.engine.operators.match import BEGINNING, Interest, MatchOperator
+from cep.engine.operators.match import BEGINNING, MatchOperator
 from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
 from cep.engine.runtime.derived import match_rows
-from cep.engine.runtime.enrich import Added, Enricher, lookup_operators
-from cep.engine.runtime.window_node import WindowNode, WindowPart
+from cep.engine.runtime.enrich import Added, Enricher, Enriching, lookup_operators
+from cep.engine.runtime.shard import HandedOver, TaskShard, joined
+from cep.engine.runtime.stages import Stages, results_of
+from cep.engine.runtime.window_node import WindowNode
 from cep.engine.state.arena import Chains
 from cep.engine.state.event_store import EventStore, take_rows
 from cep.engine.state.interning import TextCodes
@@ -50,8 +51,7 @@ class Wiring:
     """What all tasks of a runtime have in common.
 
     `read`: the names of the streams that some node reads: their rows must be made. `hidden`: fields
-    that are in no match's events. `pool`: where
-    shards run; None: one after the other, on the caller's thread.
+    that are in no match's events. `stages`: the threads; None: all happens on the caller's.
     """
 
     texts: TextCodes
@@ -62,7 +62,7 @@ class Wiring:
     limits: Mapping[str, Limit] = field(default_factory=dict)
     functions: Functions = field(default_factory=dict)
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
-    pool: Executor | None = None
+    stages: Stages | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +74,26 @@ class Enriched:
     errors: list[ErrorBatch]
 
 
-@dataclass(slots=True)
-class Prepared:
-    """A slice of the feed and what it is to each operator. `errors`: found so far."""
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A slice that the shards go through.
+
+    `errors`: found so far; `failures`: what preparing it for each operator, then for each window,
+    has met.
+    """
 
     fed: Fed
-    interests: list[Interest]
-    parts: list[WindowPart]
     errors: list[ErrorBatch]
+    failures: list[list[Failure]]
+    shards: list[Future[HandedOver]]
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """A slice with all its fields and positions, and what came out."""
+
+    events: EventBatch
+    output: Output
 
 
 class Task:
@@ -132,10 +144,15 @@ class Task:
             self._place(operator.key, operator.shards)
         for window in self.windows:
             self._place(window.key, window.shards)
+        self.shards = [
+            TaskShard(number, self.operators, self.windows, self.spaces)
+            for number in range(wiring.shards)
+        ]
         self._store = EventStore()
         self._events_kept = EVENTS_KEPT_MIN
+        self._wants_live = False  # events are worth forgetting
         self.sequence = 0
-        self.next_sequence = 0  # of the events that enriching has not seen yet
+        self.next_sequence = 0  # of the events that no shard has been offered yet
         self._last_us = BEGINNING
 
     def _place(self, key: tuple[str, ...], states: Sequence[KeyedState]) -> None:
@@ -152,84 +169,105 @@ class Task:
 
     # ------------------------------------------------------------------ one slice
 
-    def enrich(self, batch: EventBatch) -> Enriched:
-        """The next slice with the fields that lookups and features add; slices in their order."""
-        base = self.next_sequence
-        self.next_sequence += len(batch)
-        if self.enricher.is_idle:
-            return Enriched(batch, base, [])
-        added = self.enricher.add(batch, self._on_shards)
-        return Enriched(added.batch, base, list(_field_errors(added)))
-
-    def process(self, full: Enriched) -> Output:
+    def process(self, batch: EventBatch) -> Worked:
         """A slice of the feed. Its times must not go back behind the slice before."""
-        if self._wiring.pool is not None:
-            return self.run(self.prepare(full), lambda: None)
-        fed = self._fed(full)
-        output = Output()
-        for operator in self.operators:
+        if self._wiring.stages is not None:
+            return self.end(self.begin(self.enrich(batch)))
+        full = self._enriched(self.enrich(batch))
+        fed, failures, (shard,) = self._fed(full), [], self.shards
+        for at, operator in enumerate(self.operators):
             interest = operator.prepare(fed)
-            failures = [*interest.failures, *operator.process(0, interest)]
-            output.errors += _error_batches(fed.batch, operator.pattern.name, failures)
+            shard.offer(at, interest)
+            failures.append(interest.failures)
             fed.forget()
-        for window in self.windows:
+        for at, window in enumerate(self.windows):
             part = window.prepare(fed)
-            window.process(0, part, self.watermark_us)
-            output.errors += _error_batches(fed.batch, window.name, window.failures(part))
+            shard.add(at, part)
+            failures.append(part.prepared.failures)
             fed.forget()
-        output.errors[:0] = [*full.errors, *_missing_keys(fed)]
-        self._move_all(int(fed.batch.time_us[-1]))
-        return self._close_slice(fed, output)
+        handed = self._close_slice(shard, fed, self._wants_live)
+        return self._end(fed, [*full.errors, *_missing_keys(fed)], failures, [handed])
 
-    def prepare(self, full: Enriched) -> Prepared:
-        """What reads no state that changes: slices may be prepared ahead, on any thread."""
-        fed = self._fed(full)
-        interests = []
+    def enrich(self, batch: EventBatch) -> Enriching:
+        """Let the shards work on the features of the next slice."""
+        return self.enricher.begin(batch, self._begin_on_shards)
+
+    def begin(self, enriching: Enriching) -> Begun:
+        """Let the shards go through a slice, each on its thread.
+
+        Reads no state of shards: they may still work on the slices before.
+        """
+        full = self._enriched(enriching)
+        fed, interests, parts = self._fed(full), [], []
         for operator in self.operators:
             interests.append(operator.prepare(fed))
             fed.forget()
-        parts = []
         for window in self.windows:
             parts.append(window.prepare(fed))
             fed.forget()
-        return Prepared(fed, interests, parts, [*full.errors, *_missing_keys(fed)])
+        errors = [*full.errors, *_missing_keys(fed)]
+        wants_live = self._wants_live
 
-    def run(self, prepared: Prepared, meanwhile: Callable[[], None]) -> Output:
-        """The rest, each shard on a thread; slices in their order.
+        def work(number: int) -> HandedOver:
+            shard = self.shards[number]
+            for at, interest in enumerate(interests):
+                shard.offer(at, interest)
+            for at, part in enumerate(parts):
+                shard.add(at, part)
+            return self._close_slice(shard, fed, wants_live)
 
-        `meanwhile`: what else there is to do; behind the shards' work if it is on the same threads.
-        """
-        fed, output = prepared.fed, Output(errors=prepared.errors)
-        pairs = list(zip(self.operators, prepared.interests, strict=True))
-        windows = list(zip(self.windows, prepared.parts, strict=True))
+        failures = [*(i.failures for i in interests), *(p.prepared.failures for p in parts)]
+        assert self._wiring.stages is not None, "without threads nothing goes on by itself"
+        return Begun(fed, errors, failures, self._wiring.stages.begin_on_shards(work))
 
-        def work(shard: int) -> list[list[Failure]]:
-            for window, part in windows:
-                window.process(shard, part, self.watermark_us)
-            failures = [operator.process(shard, interest) for operator, interest in pairs]
-            self._move_time(shard, last_us)
-            return failures
+    def _enriched(self, enriching: Enriching) -> Enriched:
+        """The slice with all its fields; it has the next sequences."""
+        added, base = self.enricher.end(enriching), self.next_sequence
+        self.next_sequence += len(added.batch)
+        return Enriched(added.batch, base, list(_field_errors(added)))
 
-        last_us = int(fed.batch.time_us[-1])
-        shards = self._begin_on_shards(work)
-        meanwhile()
-        found = list(shards)
-        for at, (operator, interest) in enumerate(pairs):
-            failures = [*interest.failures, *(f for shard in found for f in shard[at])]
-            output.errors += _error_batches(fed.batch, operator.pattern.name, failures)
-        for window, part in windows:
-            output.errors += _error_batches(fed.batch, window.name, window.failures(part))
-        self._last_us = last_us
-        return self._close_slice(fed, output)
+    def _close_slice(self, shard: TaskShard, fed: Fed, wants_live: bool) -> HandedOver:
+        """Time has come to the slice's last event."""
+        shard.advance_to(int(fed.batch.time_us[-1]))
+        handed = shard.hand_over(fed.base, all_live=wants_live)
+        shard.forget_idle_keys()
+        return handed
 
-    def _on_shards(self, work: Callable[[int], Any]) -> list[Any]:
-        """The work done for every shard, on as many threads as there are."""
-        return list(self._begin_on_shards(work))
+    def end(self, begun: Begun) -> Worked:
+        """Wait for the shards, and put out what they have found; slices in their order."""
+        return self._end(begun.fed, begun.errors, begun.failures, results_of(begun.shards))
 
-    def _begin_on_shards(self, work: Callable[[int], Any]) -> Iterator[Any]:
-        """The same, in order of the shards; where there are threads it has begun already."""
-        map_ = map if self._wiring.pool is None else self._wiring.pool.map
-        return map_(work, range(self._wiring.shards))
+    def _end(
+        self,
+        fed: Fed,
+        errors: list[ErrorBatch],
+        failures: list[list[Failure]],
+        handed: list[HandedOver],
+    ) -> Worked:
+        names = [*(o.pattern.name for o in self.operators), *(w.name for w in self.windows)]
+        met = joined([*h.failures, *h.window_failures] for h in handed)
+        for name, before, of_shards in zip(names, failures, met, strict=True):
+            errors += _error_batches(fed.batch, name, [*before, *of_shards])
+        self._last_us = int(fed.batch.time_us[-1])
+        output = Output(errors=errors)
+        output.extend(self._collect(handed, fed))
+        self.sequence += len(fed.batch)
+        self._forget_events(handed)
+        return Worked(replace(fed.batch, position=fed.positions), output)
+
+    def _on_shards(self, work: Callable[[int], HandedOver]) -> list[HandedOver]:
+        """The work done for every shard, on its thread where there are threads."""
+        if self._wiring.stages is None:
+            return [work(number) for number in range(self._wiring.shards)]
+        return self._wiring.stages.on_shards(work)
+
+    def _begin_on_shards(self, work: Callable[[int], None]) -> list[Future[None]]:
+        """The same, begun; done where there are no threads."""
+        if self._wiring.stages is not None:
+            return self._wiring.stages.begin_on_shards(work)
+        for number in range(self._wiring.shards):
+            work(number)
+        return []
 
     def _fed(self, full: Enriched) -> Fed:
         return Fed(
@@ -240,13 +278,6 @@ class Task:
             self.spaces,
             with_time=self._reads_time,
         )
-
-    def _close_slice(self, fed: Fed, output: Output) -> Output:
-        """Time has come to the slice's last event: what came out, and what is still needed."""
-        output.extend(self._collect(fed))
-        self.sequence += len(fed.batch)
-        self._forget()
-        return output
 
     # ------------------------------------------------------------------ time
 
@@ -263,15 +294,21 @@ class Task:
         self.next_sequence += len(batch)
         self.sequence = self.next_sequence
         parts = [(window, window.prepare(fed)) for window in self.windows]
+        failures = [list(part.prepared.failures) for _, part in parts]
         singly = [(window, part.singly()) for window, part in parts]
         for row in sorted({row for _, rows in singly for row in rows}):
             for window, rows in singly:
                 if row in rows and len(window.process_late(rows[row], self.watermark_us)):
                     taken[row] = True
-            yield self._collect(None)
+            handed = [shard.hand_over() for shard in self.shards]
+            for found, more in zip(
+                failures, joined(h.window_failures for h in handed), strict=True
+            ):
+                found += more
+            yield self._collect(handed)
         output = Output()
-        for window, part in parts:
-            output.errors += _error_batches(batch, window.name, window.failures(part))
+        for (window, _), found in zip(parts, failures, strict=True):
+            output.errors += _error_batches(batch, window.name, found)
         yield output
 
     def status(self) -> dict[str, dict[str, Any]]:
@@ -281,54 +318,47 @@ class Task:
 
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come any more."""
-        self._move_all(max(self._last_us, watermark_us + 1))
-        return self._collect(None)
+        self._last_us = last_us = max(self._last_us, watermark_us + 1)
+
+        def work(number: int) -> HandedOver:
+            self.shards[number].advance_to(last_us)
+            return self.shards[number].hand_over()
+
+        return self._collect(self._on_shards(work))
 
     @property
     def watermark_us(self) -> int:
         """No event of this time or before is on time any more."""
         return self._last_us - 1
 
-    def _move_all(self, last_us: int) -> None:
-        self._last_us = last_us
-        for shard in range(self._wiring.shards):
-            self._move_time(shard, last_us)
-
-    def _move_time(self, shard: int, last_us: int) -> None:
-        """No event before this time will come any more for the keys of a shard."""
-        for operator in self.operators:
-            operator.shards[shard].advance_to(last_us)
-        for window in self.windows:
-            window.advance_to(shard, last_us - 1)
-
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""
-        for operator in self.operators:
-            for runs in operator.shards:
-                runs.close(self._last_us)
-        for window in self.windows:
-            for shard in range(self._wiring.shards):
-                window.advance_to(shard, int(layout.NEVER))
-        output = self._collect(None)
+
+        def work(number: int) -> HandedOver:
+            self.shards[number].finish()
+            return self.shards[number].hand_over()
+
+        output = self._collect(self._on_shards(work))
         output.notes += [_held_back(o.pattern, o.held_back) for o in self.operators if o.held_back]
         return output
 
     # ------------------------------------------------------------------ what came out
 
-    def _collect(self, fed: Fed | None) -> Output:
-        """Take the operators' results, keep the events of the slice that are still needed."""
-        found = [(o.take_matches(), o.take_timeouts()) for o in self.operators]
-        reported = [c.sequence for both in found for c in both if len(c.sequence)]
+    def _collect(self, handed: list[HandedOver], fed: Fed | None = None) -> Output:
+        """What shards have handed over; events of the slice that are still needed are kept."""
+        found = [Chains.joined(parts) for parts in zip(*(h.matches for h in handed), strict=True)]
+        timed = [Chains.joined(parts) for parts in zip(*(h.timeouts for h in handed), strict=True)]
+        reported = [c.sequence for c in (*found, *timed) if len(c.sequence)]
         if fed is not None:
-            self._keep_events(fed, reported)
+            self._keep_events(fed, [*(h.needed for h in handed), *reported])
         output = Output()
-        for window in self.windows:
-            output.extend(window.take(self.spaces[window.key]))
+        for window, fired in zip(self.windows, joined(h.rows for h in handed), strict=True):
+            output.extend(window.output(fired))
         if not reported:
             return output
         events = self._reported(reported)
-        for node, operator, (matches, timeouts) in zip(
-            self.nodes, self.operators, found, strict=True
+        for node, operator, matches, timeouts in zip(
+            self.nodes, self.operators, found, timed, strict=True
         ):
             if len(matches.at_us):
                 batch = events.batch(operator, matches, self._hidden_from(node))
@@ -350,15 +380,14 @@ class Task:
             output.rows.append(rows)
             output.errors += errors if node.kind is not NodeKind.PATTERN else []
 
-    def _keep_events(self, fed: Fed, reported: list[Int64s]) -> None:
-        base = self.sequence
+    def _keep_events(self, fed: Fed, sequences: Iterable[Int64s]) -> None:
+        """Keep those of the slice's events that are among these."""
         needed = np.zeros(len(fed.batch), np.bool_)
-        for operator in self.operators:
-            needed[operator.sequences_from(base) - base] = True
-        for sequences in reported:
-            needed[sequences[sequences >= base] - base] = True
+        for some in sequences:
+            needed[some[some >= fed.base] - fed.base] = True
         rows = np.flatnonzero(needed)
-        self._store.add(rows + base, take_rows(fed.batch, rows))
+        if len(rows):
+            self._store.add(rows + fed.base, take_rows(fed.batch, rows))
 
     def _reported(self, reported: list[Int64s]) -> Reported:
         sequences = np.sort(np.concatenate(reported))  # np.unique would hash: slower
@@ -367,16 +396,13 @@ class Task:
         hidden = [name for name in events.table.schema.names if name in self._wiring.hidden]
         return Reported(sequences, events, events.table.drop_columns(hidden))
 
-    # ------------------------------------------------------------------ memory
-
-    def _forget(self) -> None:
-        """Let go of events that no run holds and of keys without state, now and then."""
-        if len(self._store) > 2 * self._events_kept:
-            live = [operator.sequences_from(0) for operator in self.operators]
+    def _forget_events(self, handed: list[HandedOver]) -> None:
+        """Let go of events that no run held when this was handed over, now and then."""
+        live = [h.live for h in handed if h.live is not None]
+        if self._wants_live and live:
             self._store.keep(np.concatenate(live))
             self._events_kept = max(len(self._store), EVENTS_KEPT_MIN)
-        for space in self.spaces.values():
-            space.forget_idle_keys()
+        self._wants_live = len(self._store) > 2 * self._events_kept
 
     # ------------------------------------------------------------------ state
 
@@ -403,6 +429,8 @@ class Task:
         """Take over the state of the nodes named in `kept`; the task is new."""
         self.sequence = self.next_sequence = saved["sequence"]
         self._last_us = saved["last_us"]
+        for shard in self.shards:
+            shard.last_us = self._last_us
         restore_states(self.states, saved["nodes"], kept)
         self._store.restore(self._with_own_columns(saved))
 
@@ -509,8 +537,9 @@ def _error_batches(batch: EventBatch, name: str, failures: list[Failure]) -> Ite
     rows: dict[tuple[str, str | None], list[Int64s]] = {}
     for failure in failures:
         rows.setdefault((failure.reason, failure.variable), []).append(failure.rows)
-    for (reason, variable), parts in rows.items():
-        yield _error_batch(batch, reason, np.sort(np.concatenate(parts)), name, variable)
+    found = [(*what, np.sort(np.concatenate(parts))) for what, parts in rows.items()]
+    for reason, variable, of_all in sorted(found, key=lambda each: (int(each[2][0]), each[0])):
+        yield _error_batch(batch, reason, of_all, name, variable)
 
 
 def late_batches(

@@ -14,7 +14,7 @@ from cep.engine.batch import Int64s
 from cep.engine.columns.evaluator import Column
 from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.windows.operator import Prepared, WindowOperator
-from cep.engine.operators.windows.rows import KeyColumns, WindowRows
+from cep.engine.operators.windows.rows import FiredRows, KeyColumns, WindowRows
 from cep.engine.results import ErrorBatch, Output, RowBatch
 from cep.engine.runtime.derived import as_stream
 from cep.engine.state.interning import TextCodes
@@ -103,9 +103,9 @@ class WindowNode:
                 taken.append(rows[~late])
         return np.concatenate(taken) if taken else np.empty(0, np.int64)
 
-    def failures(self, part: WindowPart) -> list[Failure]:
-        """What went wrong with a slice that all shards have worked on."""
-        return [*part.prepared.failures, *self.operator.take_failures()]
+    def take_failures(self, shard: int) -> list[Failure]:
+        """What went wrong while a shard worked on the slice in hand."""
+        return self.operator.take_failures(shard)
 
     def advance_to(self, shard: int, watermark_us: int) -> None:
         """No event at or before this time will come any more for the keys of a shard."""
@@ -113,9 +113,13 @@ class WindowNode:
 
     # ------------------------------------------------------------------ rows
 
-    def take(self, space: KeySpace) -> Output:
-        """The rows that came out since the last call."""
-        return self._output(self.operator.take(_key_columns(space)))
+    def take(self, shard: int, space: KeySpace) -> list[FiredRows]:
+        """What a shard has fired since the last call."""
+        return self.operator.take_fired(shard, _key_columns(space))
+
+    def output(self, fired: Sequence[FiredRows]) -> Output:
+        """The rows of what shards have fired, which may be at work again."""
+        return self._output(self.operator.rows(fired))
 
     def current(self, space: KeySpace) -> Output:
         """The windows that are open, as they are now; nothing changes."""

@@ -171,10 +171,9 @@ class RunArena:
             total = self._slots.count + len(fresh)
             if 2 * total > len(self.keys):
                 self._resize_keys(max(total, 2 * len(self.keys)))
-        if len(fresh) == 0:
-            return slots
-        self._slots.add(fresh)
-        return self._slots.slots(codes)
+        if len(fresh):
+            self._slots.add(fresh)
+        return slots
 
     def _resize_keys(self, size: int) -> None:
         used, fresh = self.keys[: self._slots.count], _empty_keys(size)

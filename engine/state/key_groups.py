@@ -14,7 +14,8 @@ import numpy.typing as npt
 from cep.engine.algebra.expression import DataType
 from cep.engine.batch import Int64s
 from cep.engine.columns.evaluator import Column
-from cep.engine.state.hashing import Words, mix, seed, text_words
+from cep.engine.kernels import partition as kernels
+from cep.engine.state.hashing import Words, seed, text_words
 from cep.engine.state.texts import SeenDictionary, dictionary_parts
 
 KEY_GROUPS = 128
@@ -34,6 +35,22 @@ def key_groups(columns: Sequence[Column], rows: Int64s) -> Groups:
     return KeyGrouping(len(columns)).groups(columns, rows)
 
 
+def by_shard(rows: Int64s, groups: Groups, shards: int) -> list[Int64s]:
+    """The rows of each shard, in their order; `groups`: the key group of each row."""
+    ends = np.zeros(shards, np.int64)
+    owners = shard_of(np.arange(KEY_GROUPS), shards)
+    kernels.count_rows(groups, owners, ends)
+    begins = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
+    found = np.empty(len(rows), np.int64)
+    kernels.sort_rows(rows, groups, owners, begins, found)
+    return np.split(found, ends[:-1])
+
+
+def shard_of(groups: Int64s | Groups, shards: int) -> Int64s:
+    """Which of the shards owns each key group."""
+    return groups.astype(np.int64) * shards // KEY_GROUPS
+
+
 class KeyGrouping:
     """`key_groups` for batch after batch: the texts of one dictionary are hashed once."""
 
@@ -43,15 +60,13 @@ class KeyGrouping:
 
     def groups(self, columns: Sequence[Column], rows: Int64s) -> Groups:
         """As `key_groups`."""
-        total = np.full(1, _SEED, np.uint64)
+        totals = np.full(len(rows), _SEED, np.uint64)
         for field, column in enumerate(columns):
-            words = self._values(field, column, rows)
-            words += total
-            total = mix(words)
-        return np.broadcast_to((total >> _SHIFT).astype(np.uint8), len(rows))
+            kernels.mix_in(totals, self._values(field, column, rows))
+        return (totals >> _SHIFT).astype(np.uint8)
 
     def _values(self, field: int, column: Column, rows: Int64s) -> Words:
-        """One word per row, a fresh array."""
+        """One word per row."""
         if column.type is DataType.TEXT:
             return self._texts(field, column, rows)
         values = column.values[rows]

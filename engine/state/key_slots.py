@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cep.engine.batch import Bools, Int64s
+from cep.engine.kernels import gather as kernels
 
 
 class KeySlots:
@@ -31,23 +32,17 @@ class KeySlots:
             larger[:size] = self._slot_of
             self._slot_of = larger
 
-    def slots(self, codes: Int64s) -> Int64s:
-        """The slot of each key, -1 where it has none."""
-        slots: Int64s = self._slot_of[codes].astype(np.int64)
-        return slots
-
     def ask(self, codes: Int64s, wanted: Bools) -> tuple[Int64s, Int64s]:
-        """`slots`, and the distinct wanted keys that have none, in any order. O(n), no sorting."""
-        slots = self.slots(codes)
-        missing = codes[wanted & (slots < 0)]
-        place = np.arange(len(missing), dtype=np.int32)
-        self._slot_of[missing] = place  # of the same key's places one wins
-        distinct: Int64s = missing[self._slot_of[missing] == place]
-        self._slot_of[missing] = -1
-        return slots, distinct
+        """The slot of each key, -1 where it has none and is not wanted; and the keys to `add`.
+
+        These are the distinct wanted keys that have no slot, and get those that are named here.
+        """
+        slots, fresh = np.empty(len(codes), np.int64), np.empty(len(codes), np.int64)
+        count = kernels.ask(self._slot_of, codes, wanted, self.count, slots, fresh)
+        return slots, fresh[:count]
 
     def add(self, codes: Int64s) -> None:
-        """Give slots to these distinct keys, which have none. O(codes), on the average."""
+        """Give the next slots to these distinct keys, which have none. O(codes), amortised."""
         total = self.count + len(codes)
         if total > len(self._codes):
             larger = np.empty(max(total, 2 * len(self._codes)), np.int64)

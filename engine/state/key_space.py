@@ -19,7 +19,7 @@ from cep.engine.algebra.expression import DataType, Field
 from cep.engine.batch import Bools, EventBatch, Int64s
 from cep.engine.columns.evaluator import Column, ColumnEvaluator
 from cep.engine.state.interning import KeyCodes, saved_keys
-from cep.engine.state.key_groups import KEY_GROUPS, Groups, key_groups
+from cep.engine.state.key_groups import Groups, KeyGrouping, by_shard, key_groups, shard_of
 from cep.engine.state.snapshot import Parts, Snapshot, Value
 
 KEYS_KEPT_MIN = 1 << 16  # key tables smaller than this are not worth cleaning
@@ -107,15 +107,19 @@ class KeySpace:
         self.fields = tuple(fields)
         self._reads = [Field(f, type=t) for f, t in zip(fields, types, strict=True)]
         self.shards = [KeyShard(types) for _ in range(shards)]
+        self._grouping = KeyGrouping(len(fields))
 
     def on(self, batch: EventBatch, evaluator: ColumnEvaluator) -> SliceKeys:
         """The keys of a batch's rows. Reads nothing that changes: other threads may be at work."""
         return SliceKeys(self, [evaluator.evaluate(field) for field in self._reads], len(batch))
 
-    def forget_idle_keys(self) -> None:
+    def groups(self, columns: Sequence[Column], rows: Int64s) -> Groups:
+        """The key group of each row; of slices one after the other."""
+        return self._grouping.groups(columns, rows)
+
+    def forget_idle_keys(self, shard: int) -> None:
         if self.fields:
-            for shard in self.shards:
-                shard.forget_idle_keys()
+            self.shards[shard].forget_idle_keys()
 
     def snapshot(self) -> list[Snapshot]:
         """The keys of each shard."""
@@ -147,9 +151,23 @@ class KeySpace:
         return tuple(field.type or DataType.NULL for field in self._reads)
 
 
-def shard_of(groups: Groups, shards: int) -> Int64s:
-    """Which of the shards owns each key group."""
-    return groups.astype(np.int64) * shards // KEY_GROUPS
+@dataclass(slots=True)
+class _Encoded:
+    """The rows that a shard has encoded first, and the codes of their keys.
+
+    Each shard has its own: in one for all, cores would wait for each other's cache lines.
+    """
+
+    rows: Int64s
+    codes: Int64s
+    _by_row: Int64s | None = None
+
+    def by_row(self, size: int) -> Int64s:
+        """The code of each of so many rows, -1 where it is not known: to be written to."""
+        if self._by_row is None:
+            self._by_row = np.full(size, -1, np.int64)
+            self._by_row[self.rows] = self.codes
+        return self._by_row
 
 
 class SliceKeys:
@@ -159,8 +177,8 @@ class SliceKeys:
         self._space = space
         self._columns = columns
         self._rows = rows
-        self._row_codes: list[Int64s | None] = [None] * len(space.shards)
-        self._owners: Int64s | None = None
+        self._encoded: list[_Encoded | None] = [None] * len(space.shards)
+        self._groups: Groups | None = None
         self._all: list[Int64s] | None = None
         nulls = [missing for c in columns if (missing := _null_rows(c)) is not None]
         self._null_rows = np.unique(np.concatenate(nulls)) if nulls else None
@@ -187,28 +205,31 @@ class SliceKeys:
             rows = np.setdiff1d(rows, self._null_rows, assume_unique=True)
         if shards == 1 or not self._columns:
             return [rows, *(rows[:0] for _ in range(shards - 1))]
-        owners = self._owners_of(rows)
-        return [rows[owners == number] for number in range(shards)]
+        return by_shard(rows, self._groups_of(rows), shards)
 
-    def _owners_of(self, rows: Int64s) -> Int64s:
-        if 8 * len(rows) < self._rows and self._owners is None:
-            return shard_of(key_groups(self._columns, rows), len(self._space.shards))
-        if self._owners is None:
-            groups = key_groups(self._columns, np.arange(self._rows))
-            self._owners = shard_of(groups, len(self._space.shards))
-        return self._owners[rows]
+    def _groups_of(self, rows: Int64s) -> Groups:
+        if 8 * len(rows) < self._rows and self._groups is None:
+            return self._space.groups(self._columns, rows)
+        if self._groups is None:
+            self._groups = self._space.groups(self._columns, np.arange(self._rows))
+        return self._groups if len(rows) == self._rows else self._groups[rows]
 
     def codes(self, shard: int, rows: Int64s) -> Int64s:
         """The key codes of these rows, all of which belong to the shard."""
         if not self._columns:
             return np.zeros(len(rows), np.int64)
-        known = self._row_codes[shard]
-        if known is None:  # one array for all would make cores wait for each other's cache lines
-            known = self._row_codes[shard] = np.full(self._rows, -1, np.int64)
+        own, encoded = self._space.shards[shard].codes, self._encoded[shard]
+        if encoded is None:
+            codes = own.encode(self._columns, rows)
+            self._encoded[shard] = _Encoded(rows, codes)
+            return codes
+        if encoded.rows is rows:
+            return encoded.codes
+        known = encoded.by_row(self._rows)
         codes = known[rows]
         fresh = rows[codes < 0]
         if len(fresh):
-            known[fresh] = self._space.shards[shard].codes.encode(self._columns, fresh)
+            known[fresh] = own.encode(self._columns, fresh)
             codes = known[rows]
         return codes
 

@@ -13,6 +13,7 @@ import pyarrow.compute as _compute
 from cep.engine.batch import Int64s
 from cep.engine.state.snapshot import Snapshot
 
+WRITTEN_AT_ONCE = 1 << 16
 _NONE = np.empty(0, np.int64)
 pc: Any = _compute  # the published stubs know neither half of the functions nor string arrays
 
@@ -87,7 +88,7 @@ class TextCodes:
         self._pinned = 0
         self._order: Int64s = _NONE  # codes by text
         self._rank: Int64s = _NONE
-        self._written: Any = pa.array([], pa.large_string())  # the first of the texts
+        self._written: list[Any] = [pa.array([], pa.large_string())]  # the first of the texts
         self._seen = SeenDictionary()
         self._codes_seen: Int64s = _NONE  # of the dictionary seen last; -1: none
 
@@ -151,6 +152,8 @@ class TextCodes:
         if None in found:
             pairs = zip(wanted, found, strict=True)
             found = [self._code_of(text) if code is None else code for text, code in pairs]
+            if len(self._texts) - self._count_written >= WRITTEN_AT_ONCE:
+                self._write()  # so that little is left to do when a checkpoint stops everything
         return np.array(found, np.int64)
 
     def rank(self) -> Int64s:
@@ -181,13 +184,26 @@ class TextCodes:
         return [bisect_left(order, texts[code], key=texts.__getitem__) for code in codes]
 
     def array(self) -> Any:
-        """All texts by code as an Arrow large_string array; O(those that came since last time)."""
+        """All texts by code as an Arrow large_string array.
+
+        Free where no text came since last time, else a copy of bytes and some work for each of
+        the youngest.
+        """
         with self._lock:
-            fresh = self._texts[len(self._written) :]
-            if fresh:
-                written = [self._written, pa.array(fresh, pa.large_string())]
-                self._written = pa.concat_arrays(written)
-            return self._written
+            self._write()
+            if len(self._written) > 1:
+                self._written = [pa.concat_arrays(self._written)]
+            return self._written[0]
+
+    @property
+    def _count_written(self) -> int:
+        return sum(map(len, self._written))
+
+    def _write(self) -> None:
+        """Turn texts that came since last time into an array of their own."""
+        fresh = self._texts[self._count_written :]
+        if fresh:
+            self._written.append(pa.array(fresh, pa.large_string()))
 
     def texts(self, codes: Int64s) -> Any:
         """The texts of these codes as an Arrow string array."""
@@ -205,6 +221,7 @@ class TextCodes:
         Returns for each old code the new one, -1 where its text is forgotten. Codes that were
         given out must be renamed by it.
         """
+        written = self.array()
         kept = np.zeros(len(self._texts), np.bool_)
         kept[: self._pinned] = True
         kept[codes] = True
@@ -212,7 +229,7 @@ class TextCodes:
         texts = self._texts
         self._texts = [texts[i] for i in np.flatnonzero(kept).tolist()]
         self._code = {text: code for code, text in enumerate(self._texts)}
-        self._written = self._written.filter(pa.array(kept[: len(self._written)]))
+        self._written = [written.filter(pa.array(kept))]
         self._order = self._rank = _NONE
         self._seen.forget()
         return mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,8 @@ class PairRuntime:
         self.position += len(batch)
         return Output([found])
 
-    def process_all(self, batches: Sequence[EventBatch]) -> list[Output]:
-        return [self.process(batch) if len(batch) else Output() for batch in batches]
+    def process_all(self, batches: Iterable[EventBatch]) -> Iterator[Output]:
+        return (self.process(batch) if len(batch) else Output() for batch in batches)
 
     def finish(self) -> Output:
         self.is_finished = True

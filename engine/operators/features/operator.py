@@ -119,8 +119,7 @@ class FeatureOperator:
 
     def prepare(self, fed: Fed) -> Prepared:
         """Evaluate what the features read, once for all shards; changes no state but text codes."""
-        self._forget_texts()
-        batch, size = fed.batch, len(fed.batch)
+        size = len(fed.batch)
         asks, feeds = self._rows_of(fed, self._stream), self._rows_of(fed, self._source)
         where, failures = self.group.first.where, []
         if where is not None:
@@ -129,13 +128,10 @@ class FeatureOperator:
         for argument in self.expressions[: len(self.expressions) - (where is not None)]:
             failures += self._failures(fed.evaluator.errors_of(argument), feeds)
         roles = feeds * np.uint8(layout.FEEDS) + asks * np.uint8(layout.ASKS)
-        outputs = len(self.plan.answered)
-        words = np.zeros((outputs, size), np.int64)
-        status = np.zeros((outputs, size), np.uint8)
         return Prepared(
             np.flatnonzero(feeds | asks),
-            self._events(fed, np.array(batch.time_us, np.int64), roles),
-            layout.Results(words, words.view(np.float64), status),
+            self._events(fed, fed.time_us, roles),
+            layout.new_results(len(self.plan.answered), size),
             np.zeros(size, np.bool_),
             [self._given(fed, node, feeds) for node in self.plan.in_python],
             [[None] * size for _ in self.plan.in_python],
@@ -364,9 +360,14 @@ class FeatureOperator:
 
         return renamed
 
-    def _forget_texts(self) -> None:
-        """Let go of texts that no queue holds, now and then; between two slices."""
-        if len(self._texts) < self._texts_worth_cleaning:
+    @property
+    def texts_are_many(self) -> bool:
+        """Whether texts are worth forgetting."""
+        return len(self._texts) >= self._texts_worth_cleaning
+
+    def forget_texts(self) -> None:
+        """Let go of texts that no queue holds, now and then; while no slice is prepared."""
+        if not self.texts_are_many:
             return
         held = np.unique(np.concatenate([queue.text_codes() for queue in self._queues]))
         for queue in self._queues:

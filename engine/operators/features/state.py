@@ -18,6 +18,22 @@ Renamed = Callable[[Int64s], Int64s]  # text codes -> what has become of them
 SORT_KEYS = 4  # rows are sorted by key where there are at most so many keys for each of them
 
 
+def _taken(events: layout.Events, rows: Int64s) -> layout.Events:
+    """These rows, side by side."""
+    shape = len(events.inputs), len(rows)
+    inputs = np.empty(shape, np.int64)
+    taken = layout.Events(
+        np.empty(len(rows), np.int64),
+        np.empty(len(rows), np.uint8),
+        inputs,
+        inputs.view(np.float64),
+        np.empty(shape, np.bool_),
+        events.text_rank,
+    )
+    kernels.take(events, rows, taken)
+    return taken
+
+
 class QueueState:
     """The state of a group of features over the keys of one shard.
 
@@ -50,12 +66,12 @@ class QueueState:
         self._reach(int(codes.max()) + 1)
         now_us = int(events.time_us[rows[0]])
         rows, codes = self._key_by_key(rows, codes)
-        done = 0
-        while True:
-            done = kernels.process(self._tables, self._state(), events, rows, codes, done, results)
-            if done == len(rows):
-                return
+        own, made = _taken(events, rows), layout.new_results(len(results.words), len(rows))
+        done = kernels.process(self._tables, self._state(), own, codes, 0, made)
+        while done < len(rows):
             self._make_room(now_us)
+            done = kernels.process(self._tables, self._state(), own, codes, done, made)
+        kernels.put(made, rows, results)
 
     def _key_by_key(self, rows: Int64s, codes: Int64s) -> tuple[Int64s, Int64s]:
         """The same rows, those of a key together and in their order.

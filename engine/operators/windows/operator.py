@@ -3,7 +3,8 @@
     events ─► prepare: which count, their panes, the arguments as columns
            ─► process (per shard): into the entries of their key and pane
            ─► advance_to (per shard): windows that are over fire, closed ones are forgotten
-           ─► take: rows of all shards, in an order that does not depend on them
+           ─► take_fired (per shard): what they fired, with their keys
+           ─► rows: rows of all shards, in an order that does not depend on them
 
 When windows are over:
 
@@ -21,7 +22,7 @@ neither lateness nor early results.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +39,7 @@ from cep.engine.operators.windows.accumulators_gathered import UserFunction
 from cep.engine.operators.windows.counts import CountShard
 from cep.engine.operators.windows.grid import CountGrid, WindowGrid, count_grid_of, grid_of
 from cep.engine.operators.windows.panes import PaneShard
-from cep.engine.operators.windows.rows import KeyColumns, RowMaker, WindowRows
+from cep.engine.operators.windows.rows import FiredRows, KeyColumns, RowMaker, WindowRows
 from cep.engine.operators.windows.sessions import SessionShard
 from cep.engine.operators.windows.shard import ShardSettings, WindowShard
 from cep.engine.operators.windows.store import NO_ROWS, FiredPart, Inputs
@@ -127,7 +128,7 @@ class WindowOperator:
         inputs, valid = self._arguments(fed)
         for argument in self._accumulators.arguments:
             failures += _failures(fed.evaluator.errors_of(argument), counts)
-        time_us = np.require(fed.batch.time_us, np.int64, ["C", "W"])
+        time_us = fed.time_us
         ids = self._grid.panes(time_us) if isinstance(self._grid, WindowGrid) else time_us
         base = np.array([fed.base], np.int64)
         made = Inputs(time_us, ids, ends_us, inputs, valid, base)
@@ -217,7 +218,16 @@ class WindowOperator:
 
         `key_columns(shard, codes)`: the key fields of these keys, one column each.
         """
-        return self._made([shard.take() for shard in self._shards], key_columns)
+        shards = range(len(self._shards))
+        return self.rows([one for n in shards for one in self.take_fired(n, key_columns)])
+
+    def take_fired(self, shard: int, key_columns: KeyColumns) -> list[FiredRows]:
+        """What a shard has fired since the last call: nothing in it changes any more."""
+        return _with_keys(shard, self._shards[shard].take(), key_columns)
+
+    def rows(self, fired: Sequence[FiredRows]) -> WindowRows | None:
+        """The rows of what shards have fired. Reads no state: they may be at work."""
+        return self._rows.rows(fired, self._texts) if fired else None
 
     def current(self, key_columns: KeyColumns) -> WindowRows | None:
         """The windows that are open, as they are now; changes nothing.
@@ -225,17 +235,15 @@ class WindowOperator:
         Their `update` is -1, their time the watermark; rows of windows by count have the time and
         position of their last event.
         """
-        return self._made([shard.look() for shard in self._shards], key_columns)
+        found: list[FiredRows] = []
+        for number, shard in enumerate(self._shards):
+            found += _with_keys(number, shard.look(), key_columns)
+        return self.rows(found)
 
-    def _made(self, taken: list[list[FiredPart]], key_columns: KeyColumns) -> WindowRows | None:
-        parts = [(number, part) for number, parts in enumerate(taken) for part in parts]
-        return self._rows.rows(parts, key_columns, self._texts) if parts else None
-
-    def take_failures(self) -> list[Failure]:
+    def take_failures(self, shard: int) -> list[Failure]:
         """What user-defined functions could not take, with rows of the slice in hand."""
-        found = [failure for shard in self._shards for failure in shard.store.failures]
-        for shard in self._shards:
-            shard.store.failures = []
+        store = self._shards[shard].store
+        found, store.failures = store.failures, []
         return found
 
     # ------------------------------------------------------------------ state
@@ -272,6 +280,10 @@ class WindowOperator:
     def restore(self, shard: int, parts: Parts) -> None:
         """Into a shard that has seen nothing."""
         self._shards[shard].restore(parts)
+
+
+def _with_keys(shard: int, parts: Sequence[FiredPart], key_columns: KeyColumns) -> list[FiredRows]:
+    return [FiredRows(part, key_columns(shard, part.codes)) for part in parts]
 
 
 def _grid_of(window: Window, count_fills: bool) -> WindowGrid | CountGrid | None:

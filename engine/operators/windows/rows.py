@@ -26,6 +26,7 @@ from cep.engine.state.interning import TextCodes
 KeyColumns = Callable[[int, Int64s], Sequence[Column]]
 START, END, UPDATE = "window_start", "window_end", "update"
 HAVING = "having"
+ROWS_PER_TIME = 64  # on the average; where there are fewer, they are sorted all at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +40,14 @@ class RowFailure:
     reason: str
     output: str
     rows: pa.Table
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FiredRows:
+    """Fired windows of one shard with the fields of their keys, one column each."""
+
+    part: FiredPart
+    keys: Sequence[Column]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,11 +89,9 @@ class RowMaker:
             return Field(self._names[expression], type=expression.type)
         return rebuild(expression, self._renamed)
 
-    def rows(
-        self, parts: Sequence[tuple[int, FiredPart]], key_columns: KeyColumns, texts: TextCodes
-    ) -> WindowRows:
-        """Rows for fired parts, each with the number of its shard."""
-        columns, keys = _Columns([part for _, part in parts]), self._keys(parts, key_columns)
+    def rows(self, fired: Sequence[FiredRows], texts: TextCodes) -> WindowRows:
+        """Rows for what shards have fired; at least one part."""
+        columns, keys = _Columns([one.part for one in fired]), self._keys(fired)
         failed: list[tuple[str, str, Bools]] = []
         table, bad_nodes = self._table(columns, keys, texts)
         evaluator = ColumnEvaluator(table)
@@ -127,17 +134,13 @@ class RowMaker:
             (UPDATE, to_arrow(update, count)),
         ]
 
-    def _keys(self, parts: Sequence[tuple[int, FiredPart]], key_columns: KeyColumns) -> list[Any]:
+    def _keys(self, fired: Sequence[FiredRows]) -> list[Any]:
         """One array per key field, over all parts."""
-        if not self._key:
-            return []
-        found: list[list[Any]] = [[] for _ in self._key]
-        for shard, part in parts:
-            codes = part.fired.rows[:, layout.OUT_CODE].copy()
-            for arrays, column in zip(found, key_columns(shard, codes), strict=True):
-                arrays.append(to_arrow(column, len(codes)))
         chunked: Any = pa.chunked_array
-        return [chunked(arrays) for arrays in found]
+        return [
+            chunked([to_arrow(one.keys[at], len(one.part.time_us)) for one in fired])
+            for at in range(len(self._key))
+        ]
 
     def _table(
         self, columns: _Columns, keys: list[Any], texts: TextCodes
@@ -210,9 +213,26 @@ class _Columns:
 
     def order(self, rows: Int64s) -> Int64s:
         """These rows sorted; what a key fires at one time comes in the order in which it fired."""
-        order = rows[np.lexsort((self.position[rows], self.time_us[rows]))]
+        order = rows[order_of_rows(self.time_us[rows], self.position[rows])]
         time_us, position = self.time_us[order], self.position[order]
         if ((time_us[1:] != time_us[:-1]) | (position[1:] != position[:-1])).all():
             return order
         keys = (self.start, self.end, self.position, self.time_us)
         return rows[np.lexsort([key[rows] for key in keys])]
+
+
+def order_of_rows(time_us: Int64s, position: Int64s) -> Int64s:
+    """By time, then by position, ties as they come.
+
+    Windows that end together come as a sorted run of each shard: where many do, merging the runs is
+    several times as fast as sorting rows of all times by position first, as `lexsort` does.
+    """
+    order = np.argsort(time_us, kind="stable")
+    ends = np.flatnonzero(np.diff(time_us[order])) + 1
+    if len(ends) * ROWS_PER_TIME > len(order):
+        return np.lexsort((position, time_us))
+    for same in np.split(order, ends):  # views
+        places = position[same]
+        if (places[1:] < places[:-1]).any():
+            same[:] = same[np.argsort(places, kind="stable")]
+    return order

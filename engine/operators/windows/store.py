@@ -71,6 +71,11 @@ class FiredPart:
     position: Int64s
     update: Int64s
 
+    @property
+    def codes(self) -> Int64s:
+        """The key of each window."""
+        return self.fired.rows[:, layout.OUT_CODE].copy()
+
 
 class EntryStore:
     """The entries of one shard. `capacity`: how many entries and fired rows there is room for."""

@@ -101,6 +101,7 @@ class Driver:
         if not events:
             return
         fed = Fed(self._batch(events), self.base, TextCodes())
+        self.operator.forget_texts()
         prepared = self.operator.prepare(fed)
 
         def process(shard: int) -> None:

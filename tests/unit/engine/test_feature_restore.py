@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -67,7 +68,7 @@ class Running:
         with np.errstate(all="ignore"):  # kernels as plain Python
             added = self.enricher.add(
                 EventBatch(table_of(events), times, streams),
-                lambda work: list(map(work, range(self.shards))),
+                self._on_shards,
             )
         for f in self.features:
             column: Any = added.batch.table.column(f.name)
@@ -75,6 +76,11 @@ class Running:
                 column = column.cast("int64")
             self.found.setdefault(f.name, []).extend(column.to_pylist())
         return self
+
+    def _on_shards(self, work: Callable[[int], None]) -> Sequence[Future[None]]:
+        for shard in range(self.shards):
+            work(shard)
+        return ()
 
     def then(self, features: Sequence[Feature], shards: int = 1) -> Running:
         """Restored into these features: those that are equal are kept."""

@@ -79,11 +79,19 @@ def codes(*values: int) -> Int64s:
 def test_a_key_that_is_wanted_twice_gets_one_slot() -> None:
     slots = KeySlots()
     slots.reach(10)
-    known, missing = slots.ask(codes(7, 3, 7), np.array([True, False, True]))
-    assert known.tolist() == [-1, -1, -1]
-    assert missing.tolist() == [7]
-    slots.add(missing)
-    assert slots.slots(codes(7, 3, 7)).tolist() == [0, -1, 0]
+    slots.add(codes(5))
+    wanted = np.array([True, False, True, True, False])
+    given, fresh = slots.ask(codes(7, 3, 7, 8, 5), wanted)
+    assert given.tolist() == [1, -1, 1, 2, 0]
+    assert fresh.tolist() == [7, 8]
+    assert slots_of(slots, 7, 8) == [-1, -1]
+    slots.add(fresh)
+    assert slots_of(slots, 7, 3, 8) == [1, -1, 2]
+
+
+def slots_of(slots: KeySlots, *values: int) -> list[int]:
+    found: list[int] = slots.ask(codes(*values), np.zeros(len(values), np.bool_))[0].tolist()
+    return found
 
 
 def test_kept_keys_move_down_and_the_others_lose_their_slot() -> None:
@@ -91,10 +99,10 @@ def test_kept_keys_move_down_and_the_others_lose_their_slot() -> None:
     slots.reach(10)
     slots.add(codes(4, 9, 2))
     slots.keep(codes(0, 2))
-    assert slots.slots(codes(4, 9, 2)).tolist() == [0, -1, 1]
+    assert slots_of(slots, 4, 9, 2) == [0, -1, 1]
     slots.renumber(codes(2, 4))
     assert slots.codes.tolist() == [1, 0]
-    assert slots.slots(codes(0, 1)).tolist() == [1, 0]
+    assert slots_of(slots, 0, 1) == [1, 0]
 
 
 def over(limit: int) -> Expression:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cep.engine.algebra.errors import RuleError
 from cep.engine.algebra.expression import Aggregated, Binary, DataType, Expression, Field, Literal
@@ -19,6 +21,7 @@ from cep.engine.kernels import windows_layout as layout
 from cep.engine.operators.fed import Fed
 from cep.engine.operators.windows.grid import grid_of
 from cep.engine.operators.windows.operator import WindowOperator
+from cep.engine.operators.windows.rows import order_of_rows
 from cep.engine.state.interning import TextCodes
 from tests.reference.windows import Arrival
 from tests.unit.engine.window_tools import GAP, IN_LANES, Feeder, I, Longest, T, aggregate, node
@@ -32,6 +35,17 @@ BEGIN, END_OF_TIME = -(2**63), 2**63 - 1
 
 def event(sequence: int, time_us: int, i: int | None = 1, t: str | None = None) -> Arrival:
     return Arrival(sequence, 0, time_us, {"i": i, "f": None, "t": t})
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), max_size=400), st.integers(0, 3))
+def test_rows_come_in_order_of_time_and_position(rows: list[tuple[int, int]], runs: int) -> None:
+    time_us = np.array([t for t, _ in rows], np.int64)
+    position = np.array([p for _, p in rows], np.int64)
+    for part in np.array_split(np.arange(len(rows)), runs or 1):  # as shards hand them over
+        order = np.lexsort((position[part], time_us[part]))
+        time_us[part], position[part] = time_us[part][order], position[part][order]
+    found = order_of_rows(time_us, position)
+    assert found.tolist() == np.lexsort((position, time_us)).tolist()
 
 
 def feeder(window: Window, outputs: dict[str, Expression] = SUM, **options: Any) -> Feeder:
@@ -241,9 +255,9 @@ def test_errors_in_user_defined_functions_cost_a_value_and_are_reported() -> Non
     batch = EventBatch(table, np.array([1, 2, 11, 21]))
     prepared = operator.prepare(Fed(batch, 0, operator._texts))
     operator.process(0, prepared, prepared.rows, np.zeros(4, np.int64), -1)
-    (failure,) = operator.take_failures()
+    (failure,) = operator.take_failures(0)
     assert (failure.reason, failure.rows.tolist()) == ("longest: ValueError: a bad text", [1])
-    assert operator.take_failures() == []
+    assert operator.take_failures(0) == []
     operator.advance_to(0, END_OF_TIME)
     made = operator.take(lambda shard, codes: Feeder(plan)._keys(shard, codes))
     assert made is not None
