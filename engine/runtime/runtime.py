@@ -278,8 +278,8 @@ class Runtime:
 
     def _begin(self, events: EventBatch, stages: Stages) -> Future[Begun]:
         """Send a slice on its way."""
-        enriching = stages.enriching.submit(self._base.enrich, events)
-        return stages.preparing.submit(lambda: self._base.begin(enriching.result()))
+        enriching = stages.enrich(lambda: self._base.enrich(events))
+        return stages.prepare(lambda: self._base.begin(enriching.result()))
 
     def _next_of(self, ahead: _Ahead) -> tuple[_Slice, Worked | None]:
         """Wait for the first slice, which is among them until it is done."""
