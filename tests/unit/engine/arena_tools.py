@@ -65,7 +65,7 @@ class Driven:
         if not events:
             return
         table, inputs = self._rows(events)
-        codes = table[:, layout.EVENT_KEY]
+        codes = table[:, layout.EVENT_KEY].copy()
         starts = self.tables.automaton.settings[layout.START_ANY]
         begins = table[:, layout.EVENT_MASK] & starts != 0
         slots = self.arena.slots_of(codes, begins, int(table[0, layout.EVENT_TIME_US]))

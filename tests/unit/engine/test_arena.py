@@ -25,7 +25,7 @@ def fed(arena: RunArena, masks: list[int], key: int = 0, start: int = 0) -> None
     rows[:, layout.EVENT_KEY] = key
     rows[:, layout.EVENT_MASK] = masks
     inputs = np.zeros((len(masks), 0), np.int64)
-    codes, begins = rows[:, layout.EVENT_KEY], np.array(masks) & STARTS != 0
+    codes, begins = rows[:, layout.EVENT_KEY].copy(), np.array(masks) & STARTS != 0
     rows[:, layout.EVENT_KEY] = arena.slots_of(codes, begins, start * 1_000_000)
     rows = np.ascontiguousarray(rows[rows[:, layout.EVENT_KEY] >= 0])
     arena.process(layout.Events(rows, inputs, inputs.view(np.float64), np.empty(0, np.int64)))
