@@ -132,7 +132,7 @@ def _live_job(size: StateSize, query: str, late_seconds: int) -> Numbers:
         "rows": size.rows,
         "cards": size.keys,
         "late_us": late_seconds * 1_000_000,
-        "repeat": size.repeat,
+        "repeat": 3 * size.repeat,  # they are short
     }
 
 

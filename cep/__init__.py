@@ -9,7 +9,7 @@ rise
 from typing import TYPE_CHECKING, Any
 
 from cep.engine.algebra.aggregates import AggregateFunction
-from cep.engine.algebra.errors import CepError, DataError, RuleError
+from cep.engine.algebra.errors import CepError, DataError, RuleError, StateError
 from cep.engine.algebra.expression import DataType
 from cep.engine.algebra.pattern import Pattern, Stream
 from cep.engine.checkpoint.errors import CheckpointError, CheckpointWarning
@@ -49,6 +49,7 @@ __all__ = [
     "RuleError",
     "RuleWarning",
     "Rules",
+    "StateError",
     "Stream",
     "__version__",
     "compile",

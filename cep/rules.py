@@ -306,11 +306,11 @@ class Rules:
         `data`: a pandas, polars or pyarrow table, anything with `__arrow_c_stream__`, a list of
         dicts, a path (Parquet, CSV, JSON lines; a directory or glob of them), or for several
         streams a dict from stream name to any of these; tables that are looked up stand in it, too.
-        `workers`: threads that share the keys. Read in batches: memory holds a batch, the
-        open runs and the result. `end_of_stream`: no event follows, so absences and timeouts at the
-        end are decided; with False they stay open. `progress(rows_read, rows_in_all or None)` is
-        called per batch. Raises RuleError where the rules do not fit the columns, DataError where
-        the data cannot be read.
+        `workers`: threads that share the keys. Read in batches: memory holds a batch (with threads
+        a few), the open runs and the result. `end_of_stream`: no event follows, so absences and
+        timeouts at the end are decided; with False they stay open. `progress(rows_read, rows_in_all
+        or None)` is called per batch. Raises RuleError where the rules do not fit the columns,
+        DataError where the data cannot be read.
         """
         begun = now_seconds()
         run = self._open(data, workers)

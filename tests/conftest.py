@@ -24,7 +24,7 @@ def _numbers_behave_as_compiled() -> Iterator[None]:
 def _kernels_are_compiled_once() -> Iterator[None]:
     """Arrays of another layout, or ones that cannot be written to, would have it done again."""
     yield
-    for module in ("chains", "features", "interning", "lookup", "runs"):
+    for module in ("chains", "features", "gather", "interning", "lookup", "partition", "runs"):
         loaded = sys.modules.get(f"cep.engine.kernels.{module}")
         for function in vars(loaded).values() if loaded else ():
             signatures = getattr(function, "signatures", [])

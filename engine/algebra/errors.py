@@ -54,6 +54,10 @@ class DataError(CepError):
     """Data that rules cannot be run on: a missing column, a wrong type, an unreadable file."""
 
 
+class StateError(CepError):
+    """State that cannot be gone on with, because work on some events broke off in the middle."""
+
+
 def render_problem(problem: Problem, source: str | None, name: str) -> str:
     """The problem as a person reads it: place, message, the source line with a caret, the hint."""
     kind = "warning" if problem.warning else "error"

@@ -24,7 +24,7 @@ class LookupOperator:
     """Adds fields of one table to the events of one stream.
 
     `streams`: number of each stream, as `EventBatch.stream` has it. The content is handed in by
-    `load`, again after a restart; it may be exchanged between two slices of events.
+    `load`, again after a restart; it may be exchanged while no events are on their way.
     """
 
     def __init__(self, lookups: Sequence[Lookup], table: Table, streams: Mapping[str, int]) -> None:

@@ -49,7 +49,7 @@ class MatchOperator:
     """Runs one bound pattern over its keys. Knows no clock and no file.
 
     `streams`: number of each stream, as `EventBatch.stream` has it. `texts` gives texts their codes
-    and is shared by all operators of a runtime. A batch is prepared once (nothing changes by that)
+    and is shared by all operators of a runtime. A batch is prepared once (no runs change by that)
     and then worked on by each shard, on whichever thread.
     """
 

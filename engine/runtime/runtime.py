@@ -4,8 +4,9 @@
          │                                                            ▼ merged by time and position
          └──────────────────────────────────────────────────────► task 1: nodes that read them ► ...
 
-Each slice of events goes through all tasks before the next: what a node makes of it reaches those
-that read it in the same step, and no task sees time go back.
+Each slice of events goes through all tasks in turn: what a node makes of it reaches those that
+read it in the same step, and no task sees time go back. With threads the first task is some slices
+ahead.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from cep.engine.algebra.aggregates import NO_FUNCTIONS, Functions
+from cep.engine.algebra.errors import StateError
 from cep.engine.algebra.plan import Dataflow, NodeKind
 from cep.engine.batch import Bools, EventBatch
 from cep.engine.dataflow.fingerprint import fingerprints
@@ -88,6 +91,7 @@ class Runtime:
         self._derived = [_DerivedTask(flow, plan, wiring) for plan in derived]
         self._texts.pin()  # constants of conditions keep their codes
         self._texts_worth_cleaning = TEXTS_KEPT_MIN
+        self._is_whole = True
 
     @property
     def tasks(self) -> list[Task]:
@@ -118,19 +122,24 @@ class Runtime:
 
         Where reading them fails, what came before the failure comes out first.
         """
-        output = Output()
-        for one, worked in self._worked(_slices(batches, self._slice_rows)):
-            if worked is not None:
-                move = _moving_to(int(one.events.time_us[-1]) - 1)
-                output.extend(self._pass_on(worked.events, worked.output, move))
-            if one.is_last:
-                yield output
-                output = Output()
+        output, failures = Output(), list[Exception]()
+        slices = _until_failure(_slices(batches, self._slice_rows), failures)
+        with self._at_work():
+            for one, worked in self._worked(slices):
+                if worked is not None:
+                    move = _moving_to(int(one.events.time_us[-1]) - 1)
+                    output.extend(self._pass_on(worked.events, worked.output, move))
+                if one.is_last:
+                    yield output
+                    output = Output()
+        if failures:
+            raise failures.pop()
 
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come: what was due by then happens."""
-        output = self._base.advance_to(watermark_us)
-        return self._pass_on(None, output, _moving_to(watermark_us))
+        with self._at_work():
+            output = self._base.advance_to(watermark_us)
+            return self._pass_on(None, output, _moving_to(watermark_us))
 
     def process_late(self, late: LateArrivals) -> Output:
         """Events behind the watermark, in the order in which they came: windows may take them.
@@ -138,17 +147,19 @@ class Runtime:
         A row that such an event makes is late, too, for those who read it.
         """
         output, taken = Output(), np.zeros(len(late), np.bool_)
-        for made in self._base.process_late(late, taken):
-            output.extend(self._pass_on_late(made))
-        full = replace(late, events=self._base.enricher.add_to_late(late.events))
-        for derived in self._derived:
-            for made in derived.process_late(full, taken):
+        with self._at_work():
+            for made in self._base.process_late(late, taken):
                 output.extend(self._pass_on_late(made))
-        output.late += late_batches(late, taken, self._base.streams)
+            full = replace(late, events=self._base.enricher.add_to_late(late.events))
+            for derived in self._derived:
+                for made in derived.process_late(full, taken):
+                    output.extend(self._pass_on_late(made))
+            output.late += late_batches(late, taken, self._base.streams)
         return output
 
     def reload(self, table: str, rows: pa.Table) -> None:
         """Look up in other rows from the next event on. DataError where they do not fit."""
+        self._check_whole()
         for task in self.tasks:
             task.enricher.reload(table, rows)
 
@@ -166,12 +177,14 @@ class Runtime:
 
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""
-        return self._pass_on(None, self._base.finish(), lambda task: task.finish())
+        with self._at_work():
+            return self._pass_on(None, self._base.finish(), lambda task: task.finish())
 
     # ------------------------------------------------------------------ state
 
     def snapshot(self) -> Snapshot:
-        """A copy of all state, between two batches."""
+        """A copy of all state, while no batch is being worked on."""
+        self._check_whole()
         return {
             "texts": self._texts.snapshot(),
             "prints": fingerprints(self.flow, self._functions),
@@ -225,6 +238,22 @@ class Runtime:
 
     # ------------------------------------------------------------------ inside
 
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Whatever breaks off leaves some shards ahead of others: nothing may go on from there."""
+        self._check_whole()
+        self._is_whole = False
+        yield
+        self._is_whole = True
+
+    def _check_whole(self) -> None:
+        if not self._is_whole:
+            message = (
+                "work on earlier events broke off, by an error or because not all results were "
+                "taken: the state is not whole; go on from a checkpoint"
+            )
+            raise StateError(message)
+
     def _worked(self, slices: Iterable[_Slice]) -> Iterator[tuple[_Slice, Worked | None]]:
         """Each slice, and what the first task makes of it; with threads, some are on the way."""
         if self._stages is None:
@@ -232,32 +261,32 @@ class Runtime:
                 yield one, self._base.process(one.events) if len(one.events) else None
                 self._forget_texts()
             return
-        failures: list[Exception] = []
-        ahead: deque[tuple[_Slice, Future[Begun] | None]] = deque()
+        ahead: _Ahead = deque()
         try:
-            for one in _until_failure(slices, failures):
+            for one in slices:
                 begun = self._begin(one.events, self._stages) if len(one.events) else None
                 ahead.append((one, begun))
                 while len(ahead) > (0 if self._texts_are_many else SLICES_AHEAD):
-                    yield self._ended(*ahead.popleft())
+                    yield self._next_of(ahead)
                 if not ahead:
                     self._forget_texts()
             while ahead:
-                yield self._ended(*ahead.popleft())
+                yield self._next_of(ahead)
             self._forget_texts()
         finally:
             _wait_for(begun for _, begun in ahead if begun is not None)
-        if failures:
-            raise failures[0]
 
     def _begin(self, events: EventBatch, stages: Stages) -> Future[Begun]:
         """Send a slice on its way."""
-        enriching = stages.enriching.submit(self._base.enrich, events)
-        return stages.preparing.submit(lambda: self._base.begin(enriching.result()))
+        enriching = stages.enrich(lambda: self._base.enrich(events))
+        return stages.prepare(lambda: self._base.begin(enriching.result()))
 
-    def _ended(self, one: _Slice, begun: Future[Begun] | None) -> tuple[_Slice, Worked | None]:
-        """Wait for a slice."""
-        return one, None if begun is None else self._base.end(begun.result())
+    def _next_of(self, ahead: _Ahead) -> tuple[_Slice, Worked | None]:
+        """Wait for the first slice, which is among them until it is done."""
+        one, begun = ahead[0]
+        worked = None if begun is None else self._base.end(begun.result())
+        ahead.popleft()
+        return one, worked
 
     def _pass_on(
         self,
@@ -307,6 +336,9 @@ class _Slice:
 
     events: EventBatch
     is_last: bool
+
+
+_Ahead = deque[tuple[_Slice, Future[Begun] | None]]  # on their way; None: nothing in it
 
 
 def _slices(batches: Iterable[EventBatch], rows: int) -> Iterator[_Slice]:

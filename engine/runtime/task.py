@@ -195,7 +195,7 @@ class Task:
     def begin(self, enriching: Enriching) -> Begun:
         """Let the shards go through a slice, each on its thread.
 
-        Reads no state that changes: the slices before may still be worked on.
+        Reads no state of shards: they may still work on the slices before.
         """
         full = self._enriched(enriching)
         fed, interests, parts = self._fed(full), [], []
@@ -318,7 +318,9 @@ class Task:
 
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come any more."""
-        self._last_us = last_us = max(self._last_us, watermark_us + 1)
+        if watermark_us < self._last_us:
+            return Output()  # time is there already
+        self._last_us = last_us = watermark_us + 1
 
         def work(number: int) -> HandedOver:
             self.shards[number].advance_to(last_us)
@@ -537,8 +539,9 @@ def _error_batches(batch: EventBatch, name: str, failures: list[Failure]) -> Ite
     rows: dict[tuple[str, str | None], list[Int64s]] = {}
     for failure in failures:
         rows.setdefault((failure.reason, failure.variable), []).append(failure.rows)
-    for (reason, variable), parts in rows.items():
-        yield _error_batch(batch, reason, np.sort(np.concatenate(parts)), name, variable)
+    found = [(*what, np.sort(np.concatenate(parts))) for what, parts in rows.items()]
+    for reason, variable, of_all in sorted(found, key=lambda each: (int(each[2][0]), each[0])):
+        yield _error_batch(batch, reason, of_all, name, variable)
 
 
 def late_batches(

@@ -481,3 +481,25 @@ def test_a_function_that_fails_hides_nothing_from_the_others_and_loses_no_result
     assert len(caught.value.result.matches) == 1
     assert seen == [1]
     assert detector.status()["matches"] == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_detector_refuses_to_go_on_where_work_broke_off(workers: int) -> None:
+    def merge(one: list[int], two: list[int]) -> list[int]:
+        raise KeyboardInterrupt  # what no engine turns into an error of the event
+
+    broken = cep.AggregateFunction(
+        "broken", create=list, add=lambda s, v: [*s, v], merge=merge, result=len,
+        type=cep.DataType.INTEGER, argument=cep.DataType.INTEGER,
+    )  # fmt: skip
+    text = (
+        "stream s (ts int, x int) time ts;"
+        "aggregate n from s window sliding 4 ms every 2 ms select broken(x) as n;"
+    )
+    rules = cep.compile(text, functions=[broken])
+    with cep.Detector(rules, workers=workers) as detector:
+        with pytest.raises(KeyboardInterrupt):
+            detector.process_batch([{"ts": ts, "x": 1} for ts in range(10)])
+        for call in (detector.snapshot, lambda: detector.process({"ts": 11}), detector.finish):
+            with pytest.raises(cep.StateError, match="go on from a checkpoint"):
+                call()
