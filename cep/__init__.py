@@ -77,3 +77,10 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(_LATER[name]), name)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """What `%load_ext cep` does: there is a cell magic `%%cep NAME`."""
+    from cep.notebook.magic import load
+
+    load(shell)

@@ -81,6 +81,10 @@ Every = Annotated[
 GuaranteeOption = Annotated[
     Guarantee | None, typer.Option(help="Of a job; else the strongest that holds.")
 ]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Give a parameter of the rules this value."),
+]
 Limit = Annotated[int, typer.Option(min=0, help="How many matches the table shows.")]
 
 
@@ -98,6 +102,7 @@ def run(
     checkpoint_dir: CheckpointDir = None,
     every: Every = "10 seconds",
     guarantee: GuaranteeOption = None,
+    set_: SetOption = None,
 ) -> None:
     """Run rules on data: a summary and the first matches, or all matches into a file.
 
@@ -106,7 +111,7 @@ def run(
     """
     from cep.display import Tally, progress_bar, show_matches, show_rows, show_summary
 
-    compiled = read_rules(rules)
+    compiled = read_rules(rules, set_)
     data = data_of(inputs)
     derived = _named_rows(rows or [], compiled)
     if follow or checkpoint_dir is not None:
@@ -204,6 +209,7 @@ def check_command(rules: RulesFile) -> None:
         "feature": made.features,
         "stream": made.streams,
         "table": made.tables,
+        "parameter": tuple(compiled.parameters),
     }
     shown = ", ".join(counted(len(found), what) for what, found in kinds.items() if found)
     typer.echo(f"OK: {shown}")
@@ -224,12 +230,29 @@ def version() -> None:
     typer.echo(__version__)
 
 
-def read_rules(path: str) -> Rules:
-    """The rules of a file; what is doubtful in them goes to stderr."""
+def read_rules(path: str, values: list[str] | None = None) -> Rules:
+    """The rules of a file; what is doubtful in them goes to stderr. `values`: `NAME=VALUE` each."""
     rules = check(read_text(path), name=path)
+    if values:
+        rules = rules.with_parameters(**_values(values, rules))
     for warning in rules.warnings:
         typer.echo(render_problem(warning, rules.text, path), err=True)
     return rules
+
+
+def _values(texts: list[str], rules: Rules) -> dict[str, Any]:
+    """Values of parameters, written as in rules; texts and durations without quotes."""
+    from cep.dsl import constant_of
+
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip().removeprefix("$")
+        if not equals:
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
+        parameter = rules.parameters.get(name)
+        found[name] = value if parameter is None else constant_of(value.strip(), parameter.type)
+    return found
 
 
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.+)")

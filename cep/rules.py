@@ -7,6 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from cep.engine.algebra.aggregates import (
@@ -25,13 +26,14 @@ from cep.engine.io.clock import now_seconds
 from cep.engine.results import Output
 
 if TYPE_CHECKING:
-    from cep.dsl import Reading
+    from cep.dsl import Parameter, Reading
     from cep.engine.automaton.explain import Explanation
     from cep.engine.batch import EventBatch
     from cep.engine.ingest.feed import Feed, Ingested
     from cep.execution import Execution
     from cep.results.result import Result
 
+NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 Progress = Callable[[int, "int | None"], None]
 
 
@@ -54,25 +56,27 @@ def compile(  # noqa: A001 - the name that `re.compile` made familiar
     *,
     name: str = "<rules>",
     functions: Iterable[AggregateFunction] = (),
+    parameters: Mapping[str, Any] = NO_PARAMETERS,
 ) -> Rules:
     """Check rules and make them ready to run.
 
     `rules` is text, a pattern (`cep.builder` makes them), or several. `name` is what messages call
-    the text. `functions` are aggregate functions of your own. Raises RuleError with every
-    independent mistake; doubtful things are RuleWarnings.
+    the text. `functions` are aggregate functions of your own. `parameters`: values for those that
+    the text declares; the others have their defaults. Raises RuleError with every independent
+    mistake; doubtful things are RuleWarnings.
     """
-    compiled = check(rules, name=name, functions=functions)
+    compiled = check(rules, name=name, functions=functions, parameters=parameters)
     for warning in compiled.warnings:
         text = render_problem(warning, compiled.text, name)
         warnings.warn(text.removeprefix("warning: "), RuleWarning, stacklevel=2)
     return compiled
 
 
-def load(path: str | os.PathLike[str]) -> Rules:
+def load(path: str | os.PathLike[str], *, parameters: Mapping[str, Any] = NO_PARAMETERS) -> Rules:
     """`compile` the text of a file (UTF-8). Raises DataError where the file cannot be read."""
     from cep.engine.io.text_files import read_text
 
-    return compile(read_text(os.fspath(path)), name=os.fspath(path))
+    return compile(read_text(os.fspath(path)), name=os.fspath(path), parameters=parameters)
 
 
 def as_rules(rules: Rules | str | Built | RuleSet | Iterable[Built]) -> Rules:
@@ -85,6 +89,7 @@ def check(
     *,
     name: str = "<rules>",
     functions: Iterable[AggregateFunction] = (),
+    parameters: Mapping[str, Any] = NO_PARAMETERS,
 ) -> Rules:
     """`compile`, with the warnings only in `Rules.warnings`."""
     from cep.dsl import Reading, raise_errors, read_rules
@@ -92,7 +97,10 @@ def check(
     known = functions_by_name(functions)
     if isinstance(rules, str):
         text: str | None = rules
-        reading = read_rules(rules, name, known)
+        reading = read_rules(rules, name, known, parameters)
+    elif parameters:
+        message = "rules built in Python have no parameters: put the values in where you build them"
+        raise RuleError([Problem(message)], name=name)
     else:
         text, rule_set = None, _rule_set(rules)
         reading = Reading(rule_set, _validate(rule_set, name))
@@ -102,7 +110,7 @@ def check(
     problems = _bind_what_was_read(reading, known)
     raise_errors([*reading.problems, *problems], text, name)
     doubts = (*reading.problems, *(problem for problem in problems if problem.warning))
-    return Rules(reading.rules, doubts, text, name, known)
+    return Rules(reading.rules, doubts, text, name, known, reading.parameters)
 
 
 def _bind_what_was_read(reading: Reading, functions: Functions) -> list[Problem]:
@@ -186,7 +194,8 @@ class Rules:
     """Checked rules. Made by `cep.compile` and `cep.load`; runs as often as you like.
 
     `patterns` and `streams` are what the rules say, `warnings` what is doubtful in them, `text` the
-    source where there is one. Holds no state of a run.
+    source where there is one, `parameters` what it declares with the values in force. Holds no
+    state of a run.
     """
 
     def __init__(
@@ -196,8 +205,10 @@ class Rules:
         text: str | None = None,
         name: str = "<rules>",
         functions: Functions = NO_FUNCTIONS,
+        parameters: Iterable[Parameter] = (),
     ) -> None:
         self._rules = rules
+        self.parameters: Mapping[str, Parameter] = {each.name: each for each in parameters}
         self.warnings = warnings
         self.name = name
         self.text = str(rules) if text is None else text
@@ -210,6 +221,22 @@ class Rules:
     def rule_set(self) -> RuleSet:
         """Everything that the rules say, statement by statement."""
         return self._rules
+
+    def with_parameters(self, **values: Any) -> Rules:
+        """The same rules with other values for some parameters; the others keep theirs.
+
+        Raises RuleError for a name that the rules do not declare, and for a value that does not
+        fit. Takes as long as `compile`, some milliseconds.
+        """
+        if self._source is None and values:
+            raise RuleError([Problem("rules built in Python have no parameters")], name=self.name)
+        given = {name: each.value for name, each in self.parameters.items()}
+        return check(
+            self._rules if self._source is None else self._source,
+            name=self.name,
+            functions=self.functions.values(),
+            parameters=given | values,
+        )
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:

@@ -2,6 +2,7 @@
 
 assert __name__ == "cep.dsl", "a second import name means a second copy of every class"
 
+from cep.dsl.parameters import Parameter, constant_of  # noqa: E402 - see above
 from cep.dsl.parts import parse_duration, parse_expression, parse_select  # noqa: E402 - see above
 from cep.dsl.rules import (  # noqa: E402 - not under a second name
     Reading,
@@ -11,7 +12,9 @@ from cep.dsl.rules import (  # noqa: E402 - not under a second name
 )
 
 __all__ = [
+    "Parameter",
     "Reading",
+    "constant_of",
     "parse_duration",
     "parse_expression",
     "parse_rules",

@@ -239,5 +239,30 @@ OF_SOURCES = (
     ),
 )
 
-CLAUSES_OF_STATEMENTS = OF_FEATURES + OF_AGGREGATES + OF_JOINS + OF_SOURCES
+OF_PARAMETERS = (
+    Example(
+        "the name of a parameter begins with $",
+        "a parameter is written: parameter $limit float = 500;",
+        ("parameter limit = 500", "parameter float limit = 500", "parameter 'limit' = 500"),
+        any_token=True,
+    ),
+    Example(
+        "'=' and a value are missing before '{token}'",
+        "a parameter is written: parameter $limit float = 500;",
+        (
+            "parameter $limit",
+            "parameter $limit float",
+            "parameter $limit 500",
+            "parameter $x text 'x'",
+        ),
+        any_token=True,
+    ),
+    Example(
+        "a value is missing behind '='",
+        "write a number, a text in quotes, true or false, a duration or a timestamp",
+        ("parameter $limit =", "parameter $limit float ="),
+    ),
+)
+
+CLAUSES_OF_STATEMENTS = OF_PARAMETERS + OF_FEATURES + OF_AGGREGATES + OF_JOINS + OF_SOURCES
 """Where two share a state and token, the later one wins."""

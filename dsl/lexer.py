@@ -20,10 +20,10 @@ NESTING_MAX = 150  # open brackets, and levels of an expression
 TOKENS_MAX = 50_000  # of one statement
 PROBLEMS_MAX = 100  # errors of one text; reading stops there
 
-BEGINNINGS = ("stream", "table", "feature", "aggregate", "join", "pattern")
+BEGINNINGS = ("parameter", "stream", "table", "feature", "aggregate", "join", "pattern")
 """The words that begin statements."""
 
-COMMON = ("table", "join")
+COMMON = ("parameter", "table", "join")
 """Those of them that are common names: they begin a statement where a name follows."""
 
 FOREIGN = {"==": "=", "&&": "and", "!": "not", "=>": "->", ":=": "as", "=<": "<="}
@@ -33,6 +33,7 @@ TOKEN = re.compile(
     r"""
     (?P<SKIP>   \s+ | --[^\n\r]* | \ufeff )
   | (?P<WORD>   [^\W\d]\w* )
+  | (?P<PARAMETER> \$[^\W\d]\w* )
   | (?P<FLOAT>  (?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? | [0-9]+[eE][+-]?[0-9]+ )
   | (?P<INT>    [0-9]+ )
   | (?P<STRING> '(?:[^'\r\n]|'')*' )
@@ -101,7 +102,7 @@ def statements(text: str, problems: list[Problem]) -> Iterator[Statement]:
 def _begins_statement(token: Token, before: Token, after: Token | None) -> bool:
     if token.column != 1 or token.lower() not in BEGINNINGS or before in (",", "("):
         return False
-    named = after is not None and after.type in ("WORD", "QUOTED")
+    named = after is not None and after.type in ("WORD", "QUOTED", "PARAMETER")
     return named or token.lower() not in COMMON
 
 
@@ -161,6 +162,8 @@ def _mend(kind: str, value: str, span: Span, problems: list[Problem]) -> tuple[s
         hint = "a field is written: name type"
     elif value == "#":
         hint = "a comment begins with --"
+    elif value == "$":
+        hint = "a parameter is written $name"
     elif value == "&":
         hint = "write 'and'"
     elif value in "–—":  # noqa: RUF001

@@ -169,10 +169,18 @@ def _words(terminals: set[str]) -> list[str]:
     if len(rest & operators) > 3:
         words.append("an operator")
         rest -= operators | OPERATOR_WORDS
+    if rest | set(words) != {"PARAMETER"}:
+        rest.discard("PARAMETER")  # stands where any constant can, which goes without saying
     texts = {name: text for text, name in (grammar().marks | grammar().keywords).items()}
     words += sorted(f"'{texts[name]}'" for name in rest if name in texts)
     words += [
-        text for name, text in (("STRING", "a text in quotes"), ("$END", "';'")) if name in rest
+        text
+        for name, text in (
+            ("STRING", "a text in quotes"),
+            ("PARAMETER", "a parameter such as $limit"),
+            ("$END", "';'"),
+        )
+        if name in rest
     ]
     return words
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
 
 from cep.dsl.check import check_depth, check_rules
 from cep.dsl.lexer import LENGTH_MAX, PROBLEMS_MAX, Statement, span_of
 from cep.dsl.lower import PatternLowering, lower_stream
 from cep.dsl.messages import explain
+from cep.dsl.parameters import Parameter, Parameters
 from cep.dsl.parser import parse_statements
 from cep.dsl.statements import StatementLowering
 from cep.dsl.values import Branch, name_of
@@ -18,16 +21,22 @@ from cep.engine.algebra.plan import Aggregate, Feature, Join, RuleSet, Table
 from cep.engine.algebra.validation import size_problems
 from cep.engine.algebra.validation_plan import too_large, validate_rules
 
+NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
+
 
 def parse_rules(
-    text: str, name: str = "<rules>", functions: Collection[str] = ()
+    text: str,
+    name: str = "<rules>",
+    functions: Collection[str] = (),
+    parameters: Mapping[str, Any] = NO_PARAMETERS,
 ) -> tuple[RuleSet, list[Problem]]:
     """Parse a rule file and check all that can be checked without data.
 
     Returns the rules and the warnings. Raises RuleError with every independent mistake of the text,
     the first hundred of them. `name` is the file, for messages. Names of fields and types are
     checked later, when the schema is known (`engine.dataflow.build`). `functions` are the names of
-    the user's own aggregate functions. O(length of the text).
+    the user's own aggregate functions, `parameters` values for those that the text declares.
+    O(length of the text).
 
     >>> rules, warnings = parse_rules("pattern p match a -> b within 1 hour define a as x > 1")
     >>> [step.element.name for step in rules.patterns[0].steps]
@@ -35,7 +44,7 @@ def parse_rules(
     >>> warnings[0].message
     "variable 'b' has no definition: it takes any event"
     """
-    reading = read_rules(text, name, functions)
+    reading = read_rules(text, name, functions, parameters)
     raise_errors(reading.problems, text, name)
     return reading.rules, reading.problems
 
@@ -48,7 +57,8 @@ class Reading:
     that could not be parsed is an open stream of its name. `problems`: mistakes and warnings in
     order of place. `lost`: the names in statements that could not be parsed: nothing is known of
     what they stand for; `lost_features`: (stream, feature) of those among them. `unclear`: the
-    mistakes in whose place something was made up.
+    mistakes in whose place something was made up. `parameters`: those that the text declares, with
+    the values that stand in the rules.
     """
 
     rules: RuleSet
@@ -56,6 +66,7 @@ class Reading:
     lost: frozenset[str] = frozenset()
     unclear: tuple[Problem, ...] = ()
     lost_features: tuple[tuple[str, str], ...] = ()
+    parameters: tuple[Parameter, ...] = ()
 
     @property
     def has_errors(self) -> bool:
@@ -66,15 +77,24 @@ class Reading:
         return any(_overlap(problem, other) for other in self.unclear)
 
 
-def read_rules(text: str, name: str = "<rules>", functions: Collection[str] = ()) -> Reading:
+def read_rules(
+    text: str,
+    name: str = "<rules>",
+    functions: Collection[str] = (),
+    parameters: Mapping[str, Any] = NO_PARAMETERS,
+) -> Reading:
     """`parse_rules` that does not raise for mistakes, but for a text that is too long to read."""
     if len(text) > LENGTH_MAX:
         message = f"the rules are {len(text):,} characters long; at most {LENGTH_MAX:,} are read"
         raise RuleError([Problem(message, hint="cut the file into several")], name=name)
     syntax: list[Problem] = []
-    reader = _Reader(functions)
-    for statement, tree in parse_statements(text, syntax, explain):
+    reader = _Reader(functions, parameters)
+    parsed = list(parse_statements(text, syntax, explain))
+    for statement, tree in parsed:
+        reader.declare(statement, tree)
+    for statement, tree in parsed:
         reader.add(statement, tree)
+    reader.parameters.finish()
     everything = reader.rules()
     lost = [table.name for table in reader.lost_tables]
     found = [*reader.problems, *validate_rules(everything, lost)]
@@ -83,7 +103,14 @@ def read_rules(text: str, name: str = "<rules>", functions: Collection[str] = ()
     unclear = tuple(problem for problem in found if not problem.warning)
     problems = [*found, *check_rules(rules), *syntax]
     in_place = sorted(problems, key=_place)
-    return Reading(rules, in_place, frozenset(reader.lost), unclear, tuple(reader.lost_features))
+    return Reading(
+        rules,
+        in_place,
+        frozenset(reader.lost),
+        unclear,
+        tuple(reader.lost_features),
+        tuple(reader.parameters.declared.values()),
+    )
 
 
 def raise_errors(problems: Iterable[Problem], text: str | None, name: str) -> None:
@@ -109,6 +136,7 @@ class _Reader:
     """The statements read so far; `problems` are those of lowering."""
 
     functions: Collection[str]
+    given: Mapping[str, Any]
     streams: list[Stream] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     features: list[Feature] = field(default_factory=list)
@@ -119,6 +147,21 @@ class _Reader:
     lost: set[str] = field(default_factory=set)
     lost_tables: list[Table] = field(default_factory=list)
     lost_features: list[tuple[str, str]] = field(default_factory=list)
+    parameters: Parameters = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parameters = Parameters(self.given, self.problems)
+
+    def declare(self, statement: Statement, tree: Branch | None) -> None:
+        """Parameters are declared before anything reads them, wherever they stand."""
+        tokens = statement.tokens
+        if tree is not None and tree.data == "parameter":
+            if (too_deep := check_depth(tree)) is not None:
+                self.problems.append(too_deep)
+            else:
+                self.parameters.declare(tree)
+        elif len(tokens) > 1 and tokens[0].lower() == "parameter":
+            self.parameters.lose(tokens[1])
 
     def rules(self) -> RuleSet:
         return RuleSet(
@@ -135,8 +178,8 @@ class _Reader:
             self._lose(statement)
         elif (too_deep := check_depth(tree)) is not None:
             self.problems.append(too_deep)
-        else:
-            self._lower(tree)
+        elif tree.data != "parameter":
+            self._lower(self.parameters.put_in(tree))
 
     def _lower(self, tree: Branch) -> None:
         match tree.data:

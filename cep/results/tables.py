@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from cep.engine.algebra.expression import DataType
 from cep.engine.algebra.plan import Aggregate, Node
-from cep.engine.columns.data import ARROW_TYPES
+from cep.engine.columns.data import ARROW_TYPES, data_type_of
 from cep.engine.results import LateBatch, RowBatch
 
 LATE_COLUMNS = ("stream", "time", "watermark", "late_by")
@@ -97,13 +98,14 @@ class LateTable:
         """Columns stream, time, watermark, late_by, and all fields of the events.
 
         `late_by` is the watermark less the event's time. A field with one of these names gets
-        `event_` in front.
+        `event_` in front; one that has another type in each stream gets the stream's name.
         """
-        tables = [_late_rows(batch) for batch in self._batches]
-        if not tables:
+        if not self._batches:
             us = pa.timestamp("us")
             types: tuple[pa.DataType, ...] = (pa.string(), us, us, pa.duration("us"))
             return pa.schema(dict(zip(LATE_COLUMNS, types, strict=True))).empty_table()
+        apart = _of_several_types(batch.events.schema for batch in self._batches)
+        tables = [_late_rows(batch, apart) for batch in self._batches]
         return pa.concat_tables(tables, promote_options="permissive")
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
@@ -119,9 +121,21 @@ class LateTable:
         return polars.from_arrow(self.to_arrow())
 
 
-def _late_rows(batch: LateBatch) -> pa.Table:
+def _of_several_types(schemas: Iterable[pa.Schema]) -> set[str]:
+    """The fields that no column can hold for all streams."""
+    kinds: dict[str, set[object]] = {}
+    for schema in schemas:
+        for field in schema:
+            kinds.setdefault(field.name, set()).add(data_type_of(field.type))
+    numbers = {DataType.INTEGER, DataType.FLOAT}
+    known = {name: found - {DataType.NULL} for name, found in kinds.items()}
+    return {name for name, found in known.items() if len(found) > 1 and found != numbers}
+
+
+def _late_rows(batch: LateBatch, apart: set[str]) -> pa.Table:
     events = batch.events
     names = [f"event_{n}" if n in LATE_COLUMNS else n for n in events.schema.names]
+    names = [f"{batch.stream}_{n}" if n in apart else n for n in names]
     columns: list[Any] = [
         pa.repeat(batch.stream, len(batch)),
         pa.array(batch.time_us, pa.timestamp("us")),

@@ -84,6 +84,29 @@ def test_run_shows_a_table_of_matches_and_a_summary(cep: Cep) -> None:
     assert lines[-3].startswith("6 events in ")
 
 
+def test_parameters_of_the_rules_are_set_by_name(cep: Cep, folder: Path) -> None:
+    declared = "parameter $low float = 2; parameter $s = 'y'; parameter $w = 1 minute;"
+    used = RULES.replace("a as true", "a as price < $low or symbol = $s")
+    (folder / "set.cep").write_text(declared + used.replace("within 1 minute", "within $w"))
+
+    def matches(*values: str) -> int:
+        given = [word for value in values for word in ("--set", value)]
+        done = cep("run", "set.cep", "-i", "trades.csv", "-f", "jsonl", *given)
+        assert done.returncode == 0, done.stderr
+        return len(done.stdout.splitlines())
+
+    assert matches() == 2
+    assert matches("low=3") == 2
+    assert matches("$low = 0", "s=it's") == 0
+    assert matches("w=1.5 seconds") == 1
+    done = cep("run", "set.cep", "-i", "trades.csv", "--set", "low=much")
+    assert done.returncode == 1
+    assert "the value of $low is 'much'" in done.stderr
+    assert "it must be a finite number" in done.stderr
+    assert cep("run", "set.cep", "-i", "trades.csv", "--set", "low").returncode == 2
+    assert "3 parameters" in cep("check", "set.cep").stdout
+
+
 def test_limit_bounds_the_table_and_says_so(cep: Cep) -> None:
     done = cep("run", "rise.cep", "-i", "trades.csv", "--limit", "1")
     assert "... the first 1 of 2 matches" in done.stdout

@@ -18,10 +18,11 @@ from cep.engine.algebra.expression import DataType, Field
 from cep.engine.algebra.pattern import Output as Column
 from cep.engine.algebra.pattern import Pattern, Step, Stream, StreamField, Variable
 from cep.engine.batch import Int64s
-from cep.engine.results import ErrorBatch, MatchBatch, Output
+from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
 from cep.results.columns import Layout
 from cep.results.ids import match_ids
 from cep.results.result import MatchTable, Result, make_result
+from cep.results.tables import LateTable
 
 SECOND = 1_000_000
 STEPS = (Step(Variable("a")), Step(Variable("b")))
@@ -461,3 +462,21 @@ def test_the_summary_is_readable() -> None:
     assert str(made.summary()) == (
         "2,000 events in 0.50 s, 4,000 events/s\n  p  1 match\n  note: sorted"
     )
+
+
+def test_late_events_of_streams_that_mean_other_things_by_a_field_stand_side_by_side() -> None:
+    times = np.array([5], np.int64)
+    fields: list[dict[str, list[Any]]] = [
+        {"x": [1], "n": [1]},
+        {"x": ["one"], "n": [2.5]},
+        {"x": [None], "n": [None]},
+    ]
+    batches = [
+        LateBatch(stream, pa.table(columns), times, times + 2)
+        for stream, columns in zip("abc", fields, strict=True)
+    ]
+    late = LateTable(batches).to_arrow()
+    assert late.schema.names == ["stream", "time", "watermark", "late_by", "a_x", "n", "b_x", "c_x"]
+    assert late["a_x"].to_pylist() == [1, None, None]
+    assert late["b_x"].to_pylist() == [None, "one", None]
+    assert late["n"].to_pylist() == [1.0, 2.5, None]

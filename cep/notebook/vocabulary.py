@@ -1,0 +1,17 @@
+"""The words of the language in groups, as those who colour rules need them."""
+
+from __future__ import annotations
+
+from cep.dsl.lexer import BEGINNINGS
+from cep.dsl.parser import grammar
+from cep.dsl.values import SHORT_UNITS, TYPES, UNITS_US
+from cep.engine.algebra.aggregates import AGGREGATES
+from cep.engine.algebra.expression import CAPTURE_FUNCTIONS
+from cep.engine.algebra.functions import FUNCTIONS
+
+STATEMENTS = tuple(sorted(BEGINNINGS))
+KEYWORDS = tuple(sorted({*grammar().keywords} - {*BEGINNINGS, "null"}))
+CONSTANTS = ("false", "null", "true")
+TYPE_NAMES = tuple(sorted(TYPES))
+CALLED = tuple(sorted({*FUNCTIONS, *AGGREGATES, *CAPTURE_FUNCTIONS, "prev", "cast"}))
+UNITS = tuple(sorted({*UNITS_US, *(f"{unit}s" for unit in UNITS_US), *SHORT_UNITS}))

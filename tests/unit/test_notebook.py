@@ -1,0 +1,117 @@
+"""What a notebook offers: the cell magic in a real IPython shell, and colours for rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from pygments.lexers import get_lexer_by_name, get_lexer_for_filename
+from pygments.token import Comment, Error, Keyword, Name, Number, String
+
+import cep
+from cep.dsl.parser import grammar
+from cep.notebook.highlight import RulesLexer
+from cep.notebook.vocabulary import KEYWORDS, STATEMENTS
+
+RULES = sorted((Path(__file__).parents[1] / "language" / "good").glob("*.txt"))
+PATTERN = "pattern large match a define a as amount > 5;"
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    """A shell that has `%load_ext cep` behind it."""
+    made: Any = InteractiveShell.instance()
+    made.run_line_magic("load_ext", "cep")
+    yield made
+    made.reset()
+    InteractiveShell.clear_instance()
+
+
+def run(shell: InteractiveShell, cell: str) -> Any:
+    untyped: Any = shell
+    return untyped.run_cell(cell, store_history=False)
+
+
+def test_a_cell_makes_rules(shell: InteractiveShell) -> None:
+    assert run(shell, f"%%cep mine\n{PATTERN}").success
+    rules = shell.user_ns["mine"]
+    assert isinstance(rules, cep.Rules)
+    assert rules.text == PATTERN + "\n"
+    assert rules.name == "mine"
+
+
+def test_without_a_name_the_cell_shows_the_rules(shell: InteractiveShell) -> None:
+    assert repr(run(shell, f"%%cep\n{PATTERN}").result) == "<Rules: large>"
+
+
+def test_mistakes_are_shown_as_in_a_terminal(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(shell, f"%%cep mine\n{PATTERN}")
+    before = shell.user_ns["mine"]
+    wrong = "pattern p match a -> define a as x > 1;\npattern q match b\n  wihtin 5;"
+    done = run(shell, f"%%cep mine\n{wrong}")
+    assert isinstance(done.error_in_exec, cep.RuleError)
+    shown = capsys.readouterr().out
+    assert "mine:1:22: error: " in shown
+    assert "pattern p match a -> define a as x > 1" in shown
+    assert "    ^^^^^^\n  hint: did you mean 'within'?" in shown
+    assert "mine:3:3: error: " in shown
+    assert "Traceback" not in shown
+    assert shell.user_ns["mine"] is before
+
+
+def test_doubts_are_shown_and_hinder_nothing(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(shell, "%%cep mine\npattern p match a b define a as x > 1;").success
+    assert "warning: variable 'b' has no definition" in capsys.readouterr().err
+    assert "mine" in shell.user_ns
+
+
+@pytest.mark.parametrize("name", ["my-rules", "class", "5"])
+def test_a_name_that_no_variable_can_have_is_refused(
+    name: str, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = run(shell, f"%%cep {name}\n{PATTERN}")
+    assert not done.success
+    assert f"%%cep {name}: this is no name for a variable" in capsys.readouterr().err
+
+
+# ---- colours
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
+def test_all_of_the_language_has_colours(path: Path) -> None:
+    text = path.read_text("utf-8").split("\n---\n")[0] + "\n"
+    found = list(RulesLexer().get_tokens(text))
+    assert [value for kind, value in found if kind in Error] == []
+    assert "".join(value for _, value in found).strip() == text.strip()
+
+
+def test_words_get_the_colour_of_what_they_are() -> None:
+    text = """pattern p match a.first{$n,} within 10 minutes -- why
+      define a as COUNT(b) > 2.5 and t = 'x''y'"""
+    kinds = {value: kind for kind, value in RulesLexer().get_tokens(text)}
+    assert kinds["pattern"] is Keyword.Declaration
+    assert kinds["match"] is Keyword
+    assert kinds["first"] is Name.Attribute
+    assert kinds["$n"] is Name.Variable.Global
+    assert kinds["10"] in Number
+    assert kinds["minutes"] is Name.Constant
+    assert kinds["-- why"] is Comment.Single
+    assert kinds["COUNT"] is Name.Function
+    assert kinds["'x''y'"] is String.Single
+    assert kinds["t"] is Name
+
+
+def test_every_keyword_has_a_colour() -> None:
+    assert {*KEYWORDS, *STATEMENTS, "null"} == set(grammar().keywords)
+
+
+def test_pygments_knows_the_language() -> None:
+    assert isinstance(get_lexer_by_name("cep"), RulesLexer)
+    assert isinstance(get_lexer_for_filename("fraud.cep"), RulesLexer)
