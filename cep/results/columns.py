@@ -218,17 +218,18 @@ class PatternMatches:
 
     @cached_property
     def starts(self) -> Any:
-        return self._times(self.batch.start_us)
+        return self.times(self.batch.start_us)
 
     @cached_property
     def ends(self) -> Any:
-        return self._times(self.batch.end_us)
+        return self.times(self.batch.end_us)
 
     @cached_property
     def found_at(self) -> Any:
-        return self._times(self.batch.at_us)
+        return self.times(self.batch.at_us)
 
-    def _times(self, time_us: Int64s) -> Any:
+    def times(self, time_us: Int64s) -> Any:
+        """Times as the data state them: with a zone, or without."""
         return pa.array(time_us, pa.timestamp("us")).cast(self.layout.time_type)
 
     @cached_property

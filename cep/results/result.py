@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,9 @@ from cep.engine.results import ErrorBatch, MatchBatch, Output
 from cep.results.columns import EventPool, Events, Layout, PatternMatches, take
 from cep.results.errors import ErrorRow, ErrorTable
 from cep.results.tables import LateTable, RowTables
+
+if TYPE_CHECKING:
+    from cep.results.why import Why
 
 __all__ = [
     "ErrorRow",
@@ -78,6 +81,12 @@ class Match:
     @property
     def values(self) -> dict[str, Any]:
         return {name: col[self._index].as_py() for name, col in self._source.values.items()}
+
+    def why(self) -> Why:
+        """Event by event, which variable took it and what held, with which values."""
+        from cep.results.why import why
+
+        return why(self._source, self._index, self.key)
 
     def __repr__(self) -> str:
         key = "" if self.key is None else f" key={self.key!r}"
@@ -355,6 +364,13 @@ class Result:
         counted, kept = len(self.errors), self.errors.rows_kept
         more = [f"{counted:,} errors, of which {kept:,} are kept"] if kept < counted else []
         return [*self._notes, *more]
+
+    def why(self, match: Match | int) -> Why:
+        """Event by event, which variable took it and what held, with which values.
+
+        `match`: one of this result's matches or timed-out runs, or the number of a match.
+        """
+        return (self.matches[match] if isinstance(match, int) else match).why()
 
     def __iter__(self) -> Iterator[Match]:
         return iter(self.matches)

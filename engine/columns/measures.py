@@ -43,6 +43,18 @@ def evaluate_outputs(
     return arrays, evaluator.errors
 
 
+def evaluate_at(
+    before: MatchBatch, events: pa.Table, expression: Expression
+) -> pa.Array[Any] | pa.ChunkedArray[Any]:
+    """A bound condition (or a part of one) on events, one value for each.
+
+    Row i of `events` is the event under test, match i of `before` what had been taken before it:
+    perhaps nothing. NULL where an error happens.
+    """
+    evaluator = ColumnEvaluator(events, _Captures(before).column)
+    return to_arrow(evaluator.evaluate(expression), len(before), expression.type)
+
+
 def _last_events(batch: MatchBatch, outputs: Iterable[Output]) -> pa.Table:
     """The fields read of each match's last event, one row per match."""
     names = {name for output in outputs for name in _fields_of_last(output.value)}

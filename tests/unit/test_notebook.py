@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pygments.token import Comment, Error, Keyword, Name, Number, String
 
 import cep
 from cep.dsl.parser import grammar
+from cep.notebook import textmate
 from cep.notebook.highlight import RulesLexer
 from cep.notebook.vocabulary import KEYWORDS, STATEMENTS
 
@@ -115,3 +117,44 @@ def test_every_keyword_has_a_colour() -> None:
 def test_pygments_knows_the_language() -> None:
     assert isinstance(get_lexer_by_name("cep"), RulesLexer)
     assert isinstance(get_lexer_for_filename("fraud.cep"), RulesLexer)
+
+
+# ---- editors
+
+
+def test_the_grammar_for_editors_is_that_of_the_language() -> None:
+    """Print it anew after a change: python -m cep.notebook.textmate > docs/cep.tmLanguage.json"""
+    written = (Path(__file__).parents[2] / "docs" / "cep.tmLanguage.json").read_text("utf-8")
+    assert written == textmate.text()
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
+def test_editors_and_pygments_see_the_same_words(path: Path) -> None:
+    text = path.read_text("utf-8").split("\n---\n")[0] + "\n"
+    names = {
+        Keyword.Declaration: "keyword.declaration.cep",
+        Keyword: "keyword.control.cep",
+        Name.Function: "support.function.cep",
+        Name.Variable.Global: "variable.parameter.cep",
+        Comment.Single: "comment.line.double-dash.cep",
+        String.Single: "string.quoted.single.cep",
+    }
+    expected = [(names[k], v) for k, v in RulesLexer().get_tokens(text) if k in names]
+    assert [found for found in scopes(text) if found[0] in names.values()] == expected
+
+
+def scopes(text: str) -> list[tuple[str, str]]:
+    """(scope, text) of each stretch, as an editor finds them: line by line, the earliest wins."""
+    patterns = [(p, re.compile(p["match"])) for p in textmate.grammar()["patterns"]]
+    found = []
+    for line in text.splitlines():
+        at = 0
+        while at < len(line):
+            hits = [(m, p) for p, expression in patterns if (m := expression.search(line, at))]
+            if not hits:
+                break
+            match, pattern = min(hits, key=lambda hit: hit[0].start())
+            captures = pattern.get("captures", {"0": pattern})
+            found += [(c["name"], match.group(int(place))) for place, c in captures.items()]
+            at = match.end()
+    return found

@@ -1,0 +1,228 @@
+"""Why a match is one: event by event, which variable took it and what held, with which values.
+
+    match: probe probe hit        before each event     what the event says    condition of hit
+           0     1     2          2: [probe probe]      2: amount 812          amount > 500  true
+
+What a condition reads of earlier events is computed anew from the match itself, for all its events
+at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cep.engine.algebra.expression import Captured, Expression, Field, children, conjuncts
+from cep.engine.algebra.pattern import Definition, Negation, Pattern, variables
+from cep.engine.algebra.printer import print_duration, print_expression, print_text
+from cep.engine.results import MatchBatch
+from cep.results.columns import PatternMatches, own_events
+
+NOT_KEPT = "not kept with the match"
+_TYPES: dict[str, pa.DataType] = {
+    "position": pa.int64(),
+    "time": pa.timestamp("us"),
+    "variable": pa.string(),
+    "condition": pa.string(),
+    "holds": pa.bool_(),
+    "values": pa.string(),
+}
+SCHEMA = pa.schema(_TYPES)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A part of a condition that an event met. `values`: what it reads, as written -> value.
+
+    `holds` is None where it reads a field that is not kept with matches.
+    """
+
+    text: str
+    holds: bool | None
+    values: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        if self.holds is None:
+            return f"{self.text} ({NOT_KEPT})"
+        values = [f"{name} = {_shown(value)}" for name, value in self.values.items()]
+        shown = ", ".join(value for value in values if value != self.text)
+        return f"{self.text} ({shown})" if shown else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One event of a match. Without `reasons` its variable takes any event."""
+
+    time: datetime
+    variable: str
+    event: Mapping[str, Any]
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a match is one. `str()` is text for people, `to_arrow()` a row for each reason.
+
+    `absent`: what had to stay away, as sentences.
+    """
+
+    pattern: str
+    key: Any
+    within: timedelta | None
+    taken: tuple[Taken, ...]
+    absent: tuple[str, ...]
+
+    def __str__(self) -> str:
+        key = "" if self.key is None else f", key {_shown(self.key)}"
+        lasted = _shown(self.taken[-1].time - self.taken[0].time)
+        bound = "" if self.within is None else f" (within {_shown(self.within)})"
+        size = f"{len(self.taken)} event{'s' if len(self.taken) > 1 else ''}"
+        lines = [f"{self.pattern}{key}: {size} in {lasted}{bound}"]
+        width = max(len(one.variable) for one in self.taken)
+        for one in self.taken:
+            reasons = [str(reason) for reason in one.reasons] or ["any event"]
+            begin = f"  {one.time.isoformat(' ')}  {one.variable:<{width}}  "
+            lines.append(begin + reasons[0])
+            lines += [" " * len(begin) + reason for reason in reasons[1:]]
+        return "\n".join([*lines, *(f"  {sentence}" for sentence in self.absent)])
+
+    def __repr__(self) -> str:
+        return f"<Why: {self}>"
+
+    def to_arrow(self) -> pa.Table:
+        """Columns position, time, variable, condition, holds, values (as text)."""
+        return pa.Table.from_pylist(list(self._rows()), SCHEMA)
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        for position, one in enumerate(self.taken):
+            row = {"position": position, "time": one.time.replace(tzinfo=None)}
+            row |= {"variable": one.variable}
+            if not one.reasons:
+                yield row
+            for reason in one.reasons:
+                values = ", ".join(f"{n} = {_shown(v)}" for n, v in reason.values.items())
+                yield row | {"condition": reason.text, "holds": reason.holds, "values": values}
+
+
+def why(source: PatternMatches, index: int, key: Any) -> Why:
+    """Why match `index` of these is one."""
+    pattern, batch = source.pattern, _alone(source.batch, index)
+    rows: Any = pa.array(batch.row)
+    events: Any = batch.events.take(rows)
+    found = _reasons(pattern, batch, events)
+    names = [batch.variables[number] for number in batch.variable.tolist()]
+    times = source.times(batch.event_time_us[batch.row]).to_pylist()
+    steps = zip(times, names, events.to_pylist(), strict=True)
+    taken = [
+        Taken(time, name, event, tuple(reasons[place] for reasons in found.get(name, ())))
+        for place, (time, name, event) in enumerate(steps)
+    ]
+    within = None if pattern.within_us is None else timedelta(microseconds=pattern.within_us)
+    return Why(pattern.name, key, within, tuple(taken), tuple(_absent(pattern)))
+
+
+def _alone(batch: MatchBatch, index: int) -> MatchBatch:
+    """One match as a batch."""
+    begin, end = int(batch.offsets[index]), int(batch.offsets[index + 1])
+    one = replace(
+        batch,
+        offsets=np.array([0, end - begin]),
+        variable=batch.variable[begin:end],
+        row=batch.row[begin:end],
+        at_us=batch.at_us[index : index + 1],
+    )
+    return own_events(one)
+
+
+def _reasons(pattern: Pattern, one: MatchBatch, events: pa.Table) -> dict[str, list[list[Reason]]]:
+    """For each variable and each part of its condition a reason for every event of the match."""
+    from cep.engine.columns.measures import evaluate_at
+
+    before, size = _before_each(one), len(one.row)
+
+    def evaluated(expression: Expression) -> list[Any]:
+        values: list[Any] = evaluate_at(before, events, expression).to_pylist()
+        return values
+
+    found: dict[str, list[list[Reason]]] = {}
+    for definition in pattern.definitions:
+        parts = [] if definition.condition is None else conjuncts(definition.condition)
+        reasons = [_part(part, set(events.schema.names), evaluated, size) for part in parts]
+        if definition.stream is not None:
+            reasons.insert(0, [Reason(f"from {definition.stream}", True, {})] * size)
+        found[definition.variable] = reasons
+    return found
+
+
+def _part(part: Expression, known: set[str], evaluated: Any, size: int) -> list[Reason]:
+    text = print_expression(part)
+    if not _fields_of(part) <= known:
+        return [Reason(text, None, {})] * size
+    leaves = {print_expression(leaf): evaluated(leaf) for leaf in _leaves(part)}
+    return [
+        Reason(text, bool(holds), {name: values[at] for name, values in leaves.items()})
+        for at, holds in enumerate(evaluated(part))
+    ]
+
+
+def _before_each(one: MatchBatch) -> MatchBatch:
+    """For each event of a match the events that it had taken before, as a match of its own."""
+    size = len(one.row)
+    places = np.concatenate([np.arange(taken) for taken in range(size)])
+    return replace(
+        one,
+        offsets=np.cumsum(np.arange(size + 1)) - np.arange(size + 1),
+        variable=one.variable[places],
+        row=one.row[places],
+        at_us=np.zeros(size, np.int64),
+    )
+
+
+def _leaves(expression: Expression) -> Iterator[Expression]:
+    """What it reads: fields of the event, and what it knows of earlier ones."""
+    if isinstance(expression, Field | Captured):
+        yield expression
+        return
+    for child in children(expression):
+        yield from _leaves(child)
+
+
+def _fields_of(expression: Expression) -> set[str]:
+    own = {expression.name} if isinstance(expression, Field) else set()
+    return own.union(*(_fields_of(child) for child in children(expression)))
+
+
+def _absent(pattern: Pattern) -> Iterator[str]:
+    definitions = {definition.variable: definition for definition in pattern.definitions}
+    for variable in variables(pattern.steps, negated=True):
+        if isinstance(variable, Negation):
+            condition = _condition(definitions.get(variable.name))
+            yield f"not {variable.name}: no event with {condition} where it stands"
+    if pattern.unless is not None:
+        yield f"unless: no event with {print_expression(pattern.unless)} in between"
+
+
+def _condition(definition: Definition | None) -> str:
+    if definition is None or definition.condition is None:
+        return "any values"
+    return print_expression(definition.condition)
+
+
+def _shown(value: Any) -> str:
+    """A value as rules would write it."""
+    if isinstance(value, str):
+        return print_text(value)
+    if isinstance(value, timedelta):
+        return print_duration(value // timedelta(microseconds=1))
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "NULL"}[value]
+    if isinstance(value, Sequence):
+        return "(" + ", ".join(map(_shown, value)) + ")"
+    return str(value)
