@@ -228,8 +228,6 @@ class Rules:
         Raises RuleError for a name that the rules do not declare, and for a value that does not
         fit. Takes as long as `compile`, some milliseconds.
         """
-        if self._source is None and values:
-            raise RuleError([Problem("rules built in Python have no parameters")], name=self.name)
         given = {name: each.value for name, each in self.parameters.items()}
         return check(
             self._rules if self._source is None else self._source,

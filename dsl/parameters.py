@@ -13,7 +13,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from lark import Token, Tree
@@ -22,7 +22,7 @@ from lark.tree import Meta
 from cep.dsl.expressions import ExpressionLowering, branch, token
 from cep.dsl.lexer import span_of
 from cep.dsl.parts import parse_duration, parse_expression
-from cep.dsl.values import EPOCH, INT64_MAX, Branch, shorten, type_of
+from cep.dsl.values import EPOCH, INT64_MAX, Branch, moment_us, shorten, type_of
 from cep.engine.algebra.errors import Problem, RuleError, Span
 from cep.engine.algebra.expression import DataType, Literal
 from cep.engine.algebra.functions import closest
@@ -230,14 +230,17 @@ def converted(value: Any, kind: DataType) -> Value | None:
 def constant_of(text: str, kind: DataType) -> Any:
     """What a person has typed for a parameter of this type: as in rules, texts without quotes.
 
-    Raises RuleError where it cannot be read; what is of another type is for `converted` to refuse.
+    What cannot be read, or is of another type, stays as it is: for `converted` to refuse.
 
     >>> constant_of("-2.5", DataType.FLOAT), constant_of("10 minutes", DataType.DURATION)
     (-2.5, '10 minutes')
     """
     if kind in (DataType.TEXT, DataType.DURATION, DataType.TIMESTAMP):
         return text
-    literal = parse_expression(text)
+    try:
+        literal = parse_expression(text)
+    except RuleError:
+        return text
     return literal.value if isinstance(literal, Literal) else text
 
 
@@ -272,10 +275,8 @@ def _boolean(value: Any) -> bool:
 
 
 def _duration(value: Any) -> int:
-    return parse_duration(value) if isinstance(value, str) else _microseconds(value)
-
-
-def _microseconds(value: timedelta) -> int:
+    if isinstance(value, str):
+        return parse_duration(value)
     if not isinstance(value, timedelta):
         raise TypeError
     return _integer(value // timedelta(microseconds=1))
@@ -285,8 +286,7 @@ def _timestamp(value: Any) -> int:
     moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
     if not isinstance(moment, datetime):
         raise TypeError
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return _microseconds(moment - EPOCH)
+    return moment_us(moment)
 
 
 CONVERTERS: Mapping[DataType, Callable[[Any], Value]] = {

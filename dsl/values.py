@@ -145,6 +145,11 @@ def timestamp_us(token: Token, problems: list[Problem]) -> int:
         hint = "write it as timestamp '2024-01-31 23:59:59', with a zone such as +01:00 if not UTC"
         problems.append(Problem(f"{text!r} is not a time", span_of(token), hint))
         return 0
+    return moment_us(moment)
+
+
+def moment_us(moment: datetime) -> int:
+    """The microseconds since 1970; UTC without a zone."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - EPOCH) // timedelta(microseconds=1)

@@ -22,10 +22,16 @@ from pygments.token import (
     Whitespace,
 )
 
-from cep.notebook.vocabulary import CALLED, CONSTANTS, KEYWORDS, STATEMENTS, TYPE_NAMES, UNITS
-
-NAME = r"[^\W\d]\w*"
-NUMBER = r"(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[0-9]+(?:[eE][+-]?[0-9]+)?"
+from cep.notebook.vocabulary import (
+    CALLED,
+    CONSTANTS,
+    KEYWORDS,
+    NAME,
+    NUMBER,
+    STATEMENTS,
+    TYPE_NAMES,
+    UNITS,
+)
 
 
 class RulesLexer(RegexLexer):  # type: ignore[misc] # Pygments has no types

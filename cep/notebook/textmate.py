@@ -9,10 +9,16 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from cep.notebook.vocabulary import CALLED, CONSTANTS, KEYWORDS, STATEMENTS, TYPE_NAMES, UNITS
-
-NAME = r"[^\W\d]\w*"
-NUMBER = r"(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?|\d+(?:[eE][+-]?\d+)?"
+from cep.notebook.vocabulary import (
+    CALLED,
+    CONSTANTS,
+    KEYWORDS,
+    NAME,
+    NUMBER,
+    STATEMENTS,
+    TYPE_NAMES,
+    UNITS,
+)
 
 
 def grammar() -> dict[str, Any]:

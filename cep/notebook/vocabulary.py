@@ -1,4 +1,4 @@
-"""The words of the language in groups, as those who colour rules need them."""
+"""The words of the language in groups, and its names and numbers, for those who colour rules."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from cep.engine.algebra.aggregates import AGGREGATES
 from cep.engine.algebra.expression import CAPTURE_FUNCTIONS
 from cep.engine.algebra.functions import FUNCTIONS
 
+NAME = r"[^\W\d]\w*"
+NUMBER = r"(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[0-9]+(?:[eE][+-]?[0-9]+)?"
 STATEMENTS = tuple(sorted(BEGINNINGS))
 KEYWORDS = tuple(sorted({*grammar().keywords} - {*BEGINNINGS, "null"}))
 CONSTANTS = ("false", "null", "true")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cep.engine.algebra.expression import Captured, Expression, Field, children, conjuncts
+from cep.engine.algebra.expression import Captured, Expression, Field, children, conjuncts, walk
 from cep.engine.algebra.pattern import Definition, Negation, Pattern, variables
 from cep.engine.algebra.printer import print_duration, print_expression, print_text
 from cep.engine.results import MatchBatch
@@ -193,8 +193,7 @@ def _leaves(expression: Expression) -> Iterator[Expression]:
 
 
 def _fields_of(expression: Expression) -> set[str]:
-    own = {expression.name} if isinstance(expression, Field) else set()
-    return own.union(*(_fields_of(child) for child in children(expression)))
+    return {node.name for node in walk(expression) if isinstance(node, Field)}
 
 
 def _absent(pattern: Pattern) -> Iterator[str]:

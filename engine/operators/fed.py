@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,6 @@ class Fed:
     ) -> None:
         self.batch = batch
         self.base = base
-        self.time_us = np.require(batch.time_us, np.int64, ["C", "W"])  # as kernels know it
         table = batch.table
         if with_time:
             times: Any = pa.array(batch.time_us, pa.timestamp("us"))
@@ -61,6 +61,11 @@ class Fed:
         self.keys: dict[tuple[str, ...], SliceKeys] = {
             fields: space.on(batch, self.evaluator) for fields, space in (spaces or {}).items()
         }
+
+    @cached_property
+    def time_us(self) -> Int64s:
+        """The times in an array that kernels need no other version for."""
+        return np.require(self.batch.time_us, np.int64, ["C", "W"])
 
     @property
     def positions(self) -> Int64s:

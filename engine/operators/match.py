@@ -18,7 +18,7 @@ from cep.engine.kernels import layout
 from cep.engine.kernels.codes import FAULT_TEXT, Fault
 from cep.engine.kernels.gather import gather
 from cep.engine.operators.fed import Failure, Fed, Words
-from cep.engine.state.arena import Chains, RunArena
+from cep.engine.state.arena import RunArena
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.limits import Limit
 from cep.engine.state.snapshot import Parts, Snapshot
@@ -183,18 +183,6 @@ class MatchOperator:
         What could not be evaluated as columns is in the `Interest`.
         """
         return self.shards[shard].process(interest, interest.rows[shard], interest.masks[shard])
-
-    def take_matches(self) -> Chains:
-        """The matches found since the last call, shard by shard."""
-        return Chains.joined([shard.runs.take_found() for shard in self.shards])
-
-    def take_timeouts(self) -> Chains:
-        """The runs that timed out since the last call, shard by shard."""
-        return Chains.joined([shard.runs.take_timed_out() for shard in self.shards])
-
-    def sequences_from(self, sequence: int) -> Int64s:
-        """The events from this one on that must be kept, in any order, perhaps with others."""
-        return np.concatenate([shard.sequences_from(sequence) for shard in self.shards])
 
     # ------------------------------------------------------------------ failures
 

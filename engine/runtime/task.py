@@ -255,14 +255,8 @@ class Task:
         self._forget_events(handed)
         return Worked(replace(fed.batch, position=fed.positions), output)
 
-    def _on_shards(self, work: Callable[[int], HandedOver]) -> list[HandedOver]:
-        """The work done for every shard, on its thread where there are threads."""
-        if self._wiring.stages is None:
-            return [work(number) for number in range(self._wiring.shards)]
-        return self._wiring.stages.on_shards(work)
-
     def _begin_on_shards(self, work: Callable[[int], None]) -> list[Future[None]]:
-        """The same, begun; done where there are no threads."""
+        """Work for every shard: begun on its thread, or done where there are no threads."""
         if self._wiring.stages is not None:
             return self._wiring.stages.begin_on_shards(work)
         for number in range(self._wiring.shards):
@@ -321,26 +315,28 @@ class Task:
         if watermark_us < self._last_us:
             return Output()  # time is there already
         self._last_us = last_us = watermark_us + 1
-
-        def work(number: int) -> HandedOver:
-            self.shards[number].advance_to(last_us)
-            return self.shards[number].hand_over()
-
-        return self._collect(self._on_shards(work))
+        return self._moved(lambda shard: shard.advance_to(last_us))
 
     @property
     def watermark_us(self) -> int:
         """No event of this time or before is on time any more."""
         return self._last_us - 1
 
-    def finish(self) -> Output:
-        """The final watermark: no event will come any more."""
+    def _moved(self, move: Callable[[TaskShard], None]) -> Output:
+        """What comes out when time moves in every shard, on its thread where there are threads."""
 
         def work(number: int) -> HandedOver:
-            self.shards[number].finish()
+            move(self.shards[number])
             return self.shards[number].hand_over()
 
-        output = self._collect(self._on_shards(work))
+        stages = self._wiring.stages
+        if stages is None:
+            return self._collect([work(number) for number in range(self._wiring.shards)])
+        return self._collect(stages.on_shards(work))
+
+    def finish(self) -> Output:
+        """The final watermark: no event will come any more."""
+        output = self._moved(TaskShard.finish)
         output.notes += [_held_back(o.pattern, o.held_back) for o in self.operators if o.held_back]
         return output
 
