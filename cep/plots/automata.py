@@ -282,6 +282,8 @@ def _beside(arrow: _Arrow, curve: Curve) -> str:
     (x0, y0), (_, y), (x1, y1) = curve[0], curve[15], curve[-1]
     if x1 < x0 or arrow.action == "kill":
         return "bottom right" if x1 < x0 else "middle right" if x1 == x0 else "top right"
+    if abs(y1 - y0) > 0.5:
+        return "bottom right" if y1 > y0 else "top right"
     return "bottom center" if y < (y0 + y1) / 2 - 0.1 else "top center"
 
 

@@ -21,7 +21,14 @@ def as_table(data: Any) -> pa.Table:
         return pa.Table.from_pylist(data)
     if not hasattr(data, "__arrow_c_stream__"):
         raise DataError(f"{type(data).__name__} is not a table: give a pandas, polars or Arrow one")
-    return pa.table(data)
+    table = pa.table(data)
+    fields = [field.with_type(_plain(field.type)) for field in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def _plain(type_: pa.DataType) -> pa.DataType:
+    """Text that Arrow can take rows of: it cannot yet where polars keeps text as views."""
+    return pa.string() if pa.types.is_string_view(type_) else type_
 
 
 def column_of(table: pa.Table, name: str) -> Any:

@@ -54,8 +54,12 @@ def plain(text: str) -> str:
 
 
 def short(text: str, length: int) -> str:
-    """At most `length` characters of a text, as it stands."""
-    return plain(text if len(text) <= length else text[: length - 1].rstrip() + "…")
+    """At most `length` characters of a text, as it stands; cut between words where there are."""
+    if len(text) <= length:
+        return plain(text)
+    cut = text[: length - 1]
+    words = cut.rpartition(" ")[0] if text[length - 1] != " " else cut
+    return plain((words if len(words) > length // 2 else cut).rstrip() + "…")
 
 
 def fields_text(event: Mapping[str, Any]) -> str:
