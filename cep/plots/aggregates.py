@@ -24,8 +24,10 @@ def windows(
     `result` may be the results of several steps (`Detector.process`). `value` is a column of
     numbers, the first that is no key if None; `by` a column that tells keys apart, the first key
     field among the columns if None. The 8 keys with most rows are shown. Where late events changed
-    a row, a marker for the value before and one for the value after are joined by a line. Raises
-    DataError for columns that are missing; KeyError: no such aggregate.
+    a row (or an early row came before it), the values before are open markers, joined by a line to
+    the one that holds. Values are as the rows say them: of an aggregate that is `discarding`, the
+    last one is what came last. Raises DataError for columns that are missing, KeyError where
+    there is no such aggregate.
     """
     steps = [result] if isinstance(result, Result) else list(result)
     if not steps:

@@ -21,6 +21,7 @@ Curve = npt.NDArray[np.float64]
 
 COLUMN_PX, ROW_PX, NODE_PX = 165, 95, 52
 LABEL_LENGTH = 15
+GAP = 0.05  # between an edge and its label
 ROW = 2.4  # between two states of the same distance from the start
 COLORS = {
     "start": INK,
@@ -51,7 +52,9 @@ def automaton(rules: Rules, pattern: str | None = None) -> go.Figure:
     """The automaton that a pattern becomes. `pattern` may be left out where there is only one.
 
     Take edges are solid and carry the variable and its condition, ignore edges are dashed, edges
-    that kill a run are dotted. All conditions are in the hover in full. KeyError: no such pattern.
+    that kill a run are dotted; ◎ marks those after which the run is a match and goes on. All
+    conditions are in the hover in full. DataError: which of several patterns is not said.
+    KeyError: no such pattern.
     """
     chosen = _chosen(rules, pattern)
     graph = rules.explain().graph(chosen.name)
@@ -89,17 +92,17 @@ def _bound(pattern: Pattern) -> str:
 def _arrows(graph: Graph, pattern: Pattern) -> Iterator[_Arrow]:
     for edge in graph.edges:
         label, hover = _texts(edge, pattern)
-        yield _Arrow(edge.source, edge.target, edge.action, label, hover)
         if edge.also_match and edge.target != "match":
-            more = f"{hover}<br>the run is a match, and goes on"
-            yield _Arrow(edge.source, "match", edge.action, label, more)
+            label = label.replace("</b>", "</b> ◎", 1)
+            hover += "<br>the run is a match, and goes on"
+        yield _Arrow(edge.source, edge.target, edge.action, label, hover)
 
 
 def _texts(edge: GraphEdge, pattern: Pattern) -> tuple[str, str]:
     """What stands beside an edge, and what its hover says."""
     hover = f"{edge.action}: {plain(edge.guard)}"
     if edge.variable is None:
-        return f" {short(edge.guard, LABEL_LENGTH)}", hover
+        return short(edge.guard, LABEL_LENGTH), hover
     condition = pattern.definition(edge.variable).condition
     if condition is None:
         return f"<b>{plain(edge.variable)}</b><br>any event", hover
@@ -123,7 +126,7 @@ def _unless(graph: Graph, pattern: Pattern) -> Iterator[_Arrow]:
     text = print_expression(pattern.unless)
     names = [node.name for node in graph.nodes if node.kind in ("state", "pending")]
     for number, name in enumerate(names):
-        label = f" unless<br> {short(text, LABEL_LENGTH)}" if number == len(names) - 1 else ""
+        label = f"unless<br>{short(text, LABEL_LENGTH)}" if number == len(names) - 1 else ""
         yield _Arrow(name, "killed", "kill", label, f"kill: unless {plain(text)}")
 
 
@@ -234,8 +237,14 @@ def _size(places: dict[str, Point], curves: Sequence[Curve]) -> dict[str, object
 def _line(arrow: _Arrow, curve: Curve) -> go.Scatter:
     """The curve of an edge with a head that ends at the rim of the state."""
     sizes = [0] * (len(curve) - 1) + [12]
-    rim = NODE_PX / 2 + (6 if arrow.target == "match" else 1)
-    head = {"symbol": "arrow", "size": sizes, "angleref": "previous", "standoff": rim, "opacity": 1}
+    rims = [0.0] * (len(curve) - 1) + [NODE_PX / 2 + (6 if arrow.target == "match" else 1)]
+    head = {
+        "symbol": "arrow",
+        "size": sizes,
+        "angleref": "previous",
+        "standoff": rims,
+        "opacity": 1,
+    }
     return go.Scatter(
         x=curve[:, 0],
         y=curve[:, 1],
@@ -250,8 +259,8 @@ def _line(arrow: _Arrow, curve: Curve) -> go.Scatter:
 
 
 def _labels(arrows: Sequence[_Arrow], curves: Sequence[Curve]) -> go.Scatter:
-    middles = [_label_place(curve) for curve in curves]
     positions = [_beside(a, c) for a, c in zip(arrows, curves, strict=True)]
+    middles = [_label_place(c, beside) for c, beside in zip(curves, positions, strict=True)]
     return go.Scatter(
         x=[x for x, _ in middles],
         y=[y for _, y in middles],
@@ -270,11 +279,13 @@ def _is_plain(arrow: _Arrow) -> bool:
     return arrow.action == "ignore" and arrow.source != arrow.target
 
 
-def _label_place(curve: Curve) -> Point:
-    """The middle; of a long straight edge a place beyond the states in between."""
+def _label_place(curve: Curve, beside: str) -> Point:
+    """The middle, a little aside; of a long straight edge a place beyond what is in between."""
     is_long = curve[-1][0] - curve[0][0] > 1.5 and abs(curve[15][1] - curve[0][1]) < 0.1
     x, y = curve[22 if is_long else 15]
-    return float(x), float(y)
+    up, right = beside.split()
+    x += GAP * (right == "right")
+    return float(x), float(y) + GAP * ((up == "top") - (up == "bottom"))
 
 
 def _beside(arrow: _Arrow, curve: Curve) -> str:

@@ -111,6 +111,15 @@ def test_an_absence_is_killed_by_its_event_and_a_match_at_the_deadline() -> None
     assert labels(figure)["await not n → match"] == "<b>deadline</b>"
 
 
+def test_an_edge_after_which_a_run_is_a_match_and_goes_on_is_marked() -> None:
+    rules = cep.compile("pattern p match a -> b{1,2} within 1 minute define a as x = 1, b as x = 2")
+    figure = plots.automaton(rules)
+    marked = {name for name, label in labels(figure).items() if "◎" in label}
+    edges = rules.explain().graph("p").edges
+    assert marked == {f"{e.source} → {e.target}" for e in edges if e.also_match}
+    assert labels(figure)["await b → await b #2"] == "<b>b</b> ◎<br>x = 2"
+
+
 def test_which_pattern_must_be_said_where_there_are_several() -> None:
     rules = cep.compile(
         "pattern p match a b define a as x=1, b as x=2;"
