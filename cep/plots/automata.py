@@ -176,8 +176,11 @@ def _curves(places: dict[str, Point], arrows: Sequence[_Arrow]) -> list[Curve]:
         if begin == end:
             curves.append(_loop(begin, 1.0 + 0.6 * nth))
             continue
-        goes_back = end[0] < begin[0] and pair[::-1] in pairs
-        around = -1.6 if _is_blocked(begin, end, places) else 0.5 if goes_back else 0.0
+        around = -1.6 if _is_blocked(begin, end, places) else 0.0
+        if begin[0] == end[0] and arrow.action != "kill":
+            around = 0.9 if end[1] < begin[1] else -0.9  # to the right, past loops
+        elif end[0] < begin[0] and pair[::-1] in pairs:
+            around = 0.5
         curves.append(_bow(begin, end, around + 1.2 * nth))
     return curves
 
@@ -281,7 +284,10 @@ def _is_plain(arrow: _Arrow) -> bool:
 
 def _label_place(curve: Curve, beside: str) -> Point:
     """The middle, a little aside; of a long straight edge a place beyond what is in between."""
-    is_long = curve[-1][0] - curve[0][0] > 1.5 and abs(curve[15][1] - curve[0][1]) < 0.1
+    is_long = (
+        curve[-1][0] - curve[0][0] > 1.5
+        and abs(2 * curve[15][1] - curve[0][1] - curve[-1][1]) < 0.2
+    )
     x, y = curve[22 if is_long else 15]
     up, right = beside.split()
     x += GAP * (right == "right")
@@ -291,8 +297,10 @@ def _label_place(curve: Curve, beside: str) -> Point:
 def _beside(arrow: _Arrow, curve: Curve) -> str:
     """The side of an edge on which its label stands clear of it."""
     (x0, y0), (_, y), (x1, y1) = curve[0], curve[15], curve[-1]
+    if x1 == x0 and y1 != y0:
+        return "middle right"
     if x1 < x0 or arrow.action == "kill":
-        return "bottom right" if x1 < x0 else "middle right" if x1 == x0 else "top right"
+        return "bottom right" if x1 < x0 else "top right"
     if abs(y1 - y0) > 0.5:
         return "bottom right" if y1 > y0 else "top right"
     return "bottom center" if y < (y0 + y1) / 2 - 0.1 else "top center"

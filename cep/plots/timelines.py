@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -107,10 +108,11 @@ def _micros(time: datetime) -> int:
 
 def _without(around: Sequence[Placed], taken: Sequence[Placed], time_field: str) -> list[Placed]:
     """Those that the match did not take; of equal events it took as many as it has."""
-    names = [n for n in (around[0][1] if around else ()) if n != time_field]
+    shared = set.intersection(*(set(event) for _, event in [*taken, *around[:1]]))
+    names = sorted(shared - {time_field})
 
     def said(placed: Placed) -> tuple[Any, ...]:
-        return placed[0], *(str(placed[1].get(name)) for name in names)
+        return placed[0], *(_told(placed[1][name]) for name in names)
 
     left, others = Counter(said(one) for one in taken), []
     for one in around:
@@ -119,6 +121,11 @@ def _without(around: Sequence[Placed], taken: Sequence[Placed], time_field: str)
         else:
             others.append(one)
     return others
+
+
+def _told(value: Any) -> str:
+    """The same for numbers that are equal: rules may declare whole ones as floats."""
+    return str(float(value) if isinstance(value, int | Decimal) else value)
 
 
 def _lane(name: str, events: Sequence[Placed], color: str, size: int) -> go.Scatter:

@@ -208,6 +208,19 @@ def test_a_timeline_of_a_key_of_two_fields_and_of_no_key() -> None:
     ]
 
 
+def test_a_timeline_knows_events_again_in_columns_of_other_names_and_types() -> None:
+    match = (
+        cep.compile(
+            JUMP.replace("trades time", "trades (ts timestamp, symbol text, price float) time")
+        )
+        .run(TRADES)
+        .matches[0]
+    )
+    renamed = TRADES.rename_columns(["ts", "share", "price"])
+    figure = plots.timeline(match, renamed, key_fields=["share"])
+    assert list(trace(figure, "not taken").x) == [second(3), second(11)]
+
+
 def test_a_timeline_of_what_other_rules_make_has_no_data() -> None:
     rules = cep.compile(
         JUMP + "select high.price as price; pattern again from jump match j define j as price > 1"
