@@ -24,6 +24,9 @@ _AXIS = {
     "linecolor": INK,
     "zerolinecolor": GRID,
     "automargin": True,
+    "ticks": "outside",  # unseen: they keep the labels off the points that lie on an axis
+    "ticklen": 6,
+    "tickcolor": CLEAR,
     "title": {"standoff": 12},
 }
 TEMPLATE = go.layout.Template(

@@ -19,6 +19,7 @@ from cep.results.result import Match
 
 NOT_TAKEN = "not taken"
 MARGIN = 0.1  # of the length of the match, on both sides
+CROWD = 60  # events of a lane, from which they are drawn small
 LEAST_US = 1_000_000
 
 Placed = tuple[datetime, dict[str, Any]]
@@ -129,12 +130,15 @@ def _told(value: Any) -> str:
 
 
 def _lane(name: str, events: Sequence[Placed], color: str, size: int) -> go.Scatter:
+    look: dict[str, Any] = {"line": {"width": 1, "color": INK}}
+    if len(events) > CROWD:
+        size, look = 7, {"opacity": 0.7, "line": {"width": 0}}
     return go.Scatter(
         x=[time for time, _ in events],
         y=[name] * len(events),
         name=name,
         mode="markers",
-        marker={"size": size, "color": color, "line": {"width": 1, "color": INK}},
+        marker={"size": size, "color": color, **look},
         hovertext=[f"<b>{plain(name)}</b><br>{fields_text(event)}" for _, event in events],
         hoverinfo="text",
     )
