@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import pyarrow as pa
 
+from cep.engine.algebra.pattern import Stream
 from cep.engine.batch import Int64s
 from cep.engine.results import ErrorBatch, MatchBatch, Output
 from cep.results.columns import EventPool, Events, Layout, PatternMatches, take
@@ -53,6 +54,20 @@ class Match:
     @property
     def key(self) -> Any:
         return self._source.key_at(self._index)
+
+    @property
+    def key_fields(self) -> tuple[str, ...]:
+        """The fields that make the key."""
+        return self._source.pattern.key
+
+    @property
+    def stream(self) -> Stream | None:
+        """The stream of the data that the pattern reads, with its time field; of several the first.
+
+        None for a pattern that reads only what other rules make.
+        """
+        layout, names = self._source.layout, self._source.pattern.streams
+        return next((s for s in layout.streams if not names or s.name in names), None)
 
     @property
     def start(self) -> Any:

@@ -42,6 +42,13 @@ class RowTables(Mapping[str, pa.Table]):
     def __len__(self) -> int:
         return len(self._nodes)
 
+    def key_fields(self, name: str) -> tuple[str, ...]:
+        """The fields by which an aggregate counts that are columns of its rows too."""
+        node = self._nodes[name]
+        columns = {field.name for field in node.stream.fields}
+        key = node.plan.key if isinstance(node.plan, Aggregate) else ()
+        return tuple(field for field in key if field in columns)
+
     def counts(self) -> dict[str, int]:
         """Name -> number of rows."""
         counts = dict.fromkeys(self._nodes, 0)

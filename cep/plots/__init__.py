@@ -1,0 +1,17 @@
+"""Plots of automata, matches, aggregates and data in Plotly (`pip install 'cep[plot]'`)."""
+
+from cep.plots.aggregates import windows
+from cep.plots.automata import automaton
+from cep.plots.distributions import distribution
+from cep.plots.late_events import lateness
+from cep.plots.matches import matches_over_time
+from cep.plots.timelines import timeline
+
+__all__ = [
+    "automaton",
+    "distribution",
+    "lateness",
+    "matches_over_time",
+    "timeline",
+    "windows",
+]
