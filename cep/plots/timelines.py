@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cep.dsl.values import moment_us
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.printer import print_duration
 from cep.plots.data import as_table, column_of, times_us
@@ -40,7 +41,7 @@ def timeline(
     missing. Costs a pass over the times in `data`.
     """
     taken = [(_utc(one.time), one.variable) for one in match.why().taken]
-    events = _events(match)
+    events = _events(match, [variable for _, variable in taken])
     lanes = list(dict.fromkeys(variable for _, variable in taken))
     drawn = figure(_title(match), xaxis={"title": {"text": "event time"}}, hovermode="closest")
     drawn.add_trace(_path(taken))
@@ -60,10 +61,10 @@ def timeline(
     return drawn
 
 
-def _events(match: Match) -> list[dict[str, Any]]:
-    """The events of a match in the order in which they were taken."""
+def _events(match: Match, variables: Sequence[str]) -> list[dict[str, Any]]:
+    """The events of a match in the order in which these variables took them."""
     left = {variable: iter(events) for variable, events in match.events.items()}
-    return [next(left[one.variable]) for one in match.why().taken]
+    return [next(left[variable]) for variable in variables]
 
 
 def _title(match: Match) -> str:
@@ -81,7 +82,7 @@ def _around(
 ) -> list[Placed]:
     """The events of the match's key about the time of the match."""
     time_us = times_us(table, *_stream(match))
-    start, end = (_micros(_utc(time)) for time in (match.start, match.end))
+    start, end = moment_us(match.start), moment_us(match.end)
     more = max(int((end - start) * MARGIN), LEAST_US)
     more = more if margin is None else margin // timedelta(microseconds=1)
     near = np.flatnonzero((time_us >= start - more) & (time_us <= end + more))
@@ -101,10 +102,6 @@ def _stream(match: Match) -> tuple[str, str]:
     if match.stream is None or match.stream.time is None:
         raise DataError(f"{match.pattern} reads what other rules make: leave `data` out")
     return match.stream.time, match.stream.time_unit
-
-
-def _micros(time: datetime) -> int:
-    return (time - datetime(1970, 1, 1)) // timedelta(microseconds=1)  # noqa: DTZ001
 
 
 def _without(around: Sequence[Placed], taken: Sequence[Placed], time_field: str) -> list[Placed]:
