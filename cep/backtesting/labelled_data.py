@@ -49,7 +49,7 @@ class LabelledData:
         else:
             name = _labelled(given, streams, options)
         table, notes = _read(_open(given[name], streams[name]))
-        stream = plan_stream(streams[name], table_source(table, _label(streams[name]))).stream
+        stream = plan_stream(streams[name], table_source(table, "the data")).stream
         labels = options.read(table, _times(table, stream), stream.time_unit)
         numbered = _numbered(table, streams[name], stream)
         return cls(stream, table, labels, {**given, **tables, name: numbered}, notes)
@@ -74,12 +74,8 @@ def _labelled(
     return fitting[0]
 
 
-def _label(stream: Stream) -> str:
-    return f"stream {stream.name!r}" if stream.name else "the data"
-
-
 def _open(data: Any, stream: Stream) -> Source:
-    return open_source(data, {f.name: f.type for f in stream.fields}, _label(stream))
+    return open_source(data, {f.name: f.type for f in stream.fields})
 
 
 def _read(source: Source) -> tuple[pa.Table, tuple[str, ...]]:
@@ -97,7 +93,7 @@ def _times(table: pa.Table, stream: Stream) -> Int64s:
     times = read_times(table.column(stream.time), stream.time, stream.time_unit)
     if times.bad:
         reason, rows = times.bad[0]
-        raise DataError(f"{_label(stream)}: row {int(rows[0])}: {reason}; leave such rows out")
+        raise DataError(f"the labelled data, row {int(rows[0])}: {reason}; leave such rows out")
     return times.time_us
 
 

@@ -42,6 +42,13 @@ class Labels:
     key: Int64s | None = None
 
     @cached_property
+    def extent_us(self) -> tuple[int, int]:
+        """(first, last) time of the events; (0, -1) where there are none."""
+        if not len(self.time_us):
+            return 0, -1
+        return int(self.time_us.min()), int(self.time_us.max())
+
+    @cached_property
     def labelled(self) -> Int64s:
         """The rows of the labelled events."""
         return np.flatnonzero(self.case >= 0)

@@ -19,9 +19,10 @@ class Scope:
     """Events and alerts from `start_us` (included) to `end_us` (excluded); None: no bound.
 
     An event belongs to it by its own time, an alert by when it was found, a case by its first
-    labelled event: so parts that cover the whole add up to it. Days are those of the calendar in
-    UTC, from that of the first to that of the last event of the part. What is computed here is
-    shared by all patterns.
+    labelled event: so parts that cover the whole add up to it. What is known only after the last
+    event of the data (an absence at their end) counts as if it were at its time. Days are those of
+    the calendar in UTC, from that of the first to that of the last event of the part. What is
+    computed here is shared by all patterns.
     """
 
     labels: Labels
@@ -39,19 +40,17 @@ class Scope:
     def holds(self, time_us: Int64s) -> Bools:
         """(n,) which times lie in it."""
         inside = np.ones(len(time_us), np.bool_)
-        if self.start_us is not None:
-            inside &= time_us >= self.start_us
-        if self.end_us is not None:
-            inside &= time_us < self.end_us
+        first, last = self.labels.extent_us
+        if self.start_us is not None and self.start_us > first:
+            inside &= np.minimum(time_us, last) >= self.start_us
+        if self.end_us is not None and self.end_us <= last:
+            inside &= np.maximum(time_us, first) < self.end_us
         return inside
 
     @cached_property
     def bounds_us(self) -> tuple[int, int]:
-        """(first, last) time that it covers, of those of the data; (0, -1) where there are none."""
-        times = self.labels.time_us
-        if not len(times):
-            return 0, -1
-        first, last = int(times.min()), int(times.max())
+        """(first, last) time that it covers, of those of the data; first > last: there are none."""
+        first, last = self.labels.extent_us
         first = first if self.start_us is None else max(first, self.start_us)
         return first, last if self.end_us is None else min(last, self.end_us - 1)
 
@@ -61,10 +60,7 @@ class Scope:
         return last // DAY_US - first // DAY_US + 1 if first <= last else 0
 
     def day_of(self, time_us: Int64s) -> Int64s:
-        """(n,) the day of each time, from 0. What an alert says after the last event is of its day.
-
-        Only where there are days.
-        """
+        """(n,) the day of each time, from 0. Only where there are days."""
         return np.clip(time_us // DAY_US - self.bounds_us[0] // DAY_US, 0, self.days - 1)
 
     def per_day(self, time_us: Int64s) -> Int64s:

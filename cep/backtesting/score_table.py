@@ -24,7 +24,7 @@ OF_CASES = ("cases", "cases_found", "case_recall")
 ESTIMATES = tuple(f.name for f in fields(Score) if f.type == "Estimate")
 
 
-class ScoreTable(Sequence[Score]):
+class ScoreTable:
     """A row for each pattern, in the order of the rules, and one for "all" of them as one.
 
     `table["name"]` is the Score of a pattern; DataError for a name that has none.
@@ -37,11 +37,9 @@ class ScoreTable(Sequence[Score]):
     def __len__(self) -> int:
         return len(self._scores)
 
-    def __getitem__(self, at: Any) -> Any:
-        if not isinstance(at, str):
-            return self._scores[at]
-        known_name("no scores of a pattern", at, self.names)
-        return self._scores[self.names.index(at)]
+    def __getitem__(self, pattern: str) -> Score:
+        known_name("no scores of a pattern", pattern, self.names)
+        return self._scores[self.names.index(pattern)]
 
     def __iter__(self) -> Iterator[Score]:
         return iter(self._scores)

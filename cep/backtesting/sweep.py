@@ -31,7 +31,7 @@ class Trial:
     scores: ScoreTable
 
 
-class Sweep(Sequence[Trial]):
+class Sweep:
     """A Trial for each setting, in the order in which they were given. Made by `cep.sweep`.
 
     `parameters` are the names in the settings, `notes` what the runs had to say.
@@ -45,7 +45,7 @@ class Sweep(Sequence[Trial]):
     def __len__(self) -> int:
         return len(self._trials)
 
-    def __getitem__(self, at: Any) -> Any:
+    def __getitem__(self, at: int) -> Trial:
         return self._trials[at]
 
     def __iter__(self) -> Iterator[Trial]:
