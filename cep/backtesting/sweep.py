@@ -18,6 +18,7 @@ from cep.backtesting.scope import Scope
 from cep.backtesting.score_table import ALL, ESTIMATES, ScoreTable, score_table, text_table
 from cep.backtesting.variants import Merged, merge
 from cep.engine.algebra.errors import DataError
+from cep.results.result import counted
 from cep.rules import as_rules
 
 Settings = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
@@ -102,13 +103,20 @@ class Sweep:
         rows: list[list[str]] = []
         for trial in self._trials:
             head, *body = trial.scores.rows()
-            values = [str(trial.setting.get(name, "")) for name in self.parameters]
+            values = [setting_text(trial.setting.get(name)) for name in self.parameters]
             rows += [[*self.parameters, *head]] if not rows else []
             rows += [[*values, *row] for row in body]
         return "\n".join([text_table(rows), *(f"note: {note}" for note in self.notes)])
 
     def __repr__(self) -> str:
-        return f"<Sweep: {len(self)} settings of {', '.join(self.parameters)}>"
+        return f"<Sweep: {counted(len(self), 'setting')} of {', '.join(self.parameters)}>"
+
+
+def setting_text(value: Any) -> str:
+    """A value of a parameter for people: six digits of a float, nothing for a default."""
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _arrow(values: Sequence[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Scores over random data and labels: as counted one by one, and the same in parts and in sweeps."""
+"""Scores over random data and labels: as counted one by one, the same in parts and in sweeps."""
 
 from __future__ import annotations
 
