@@ -37,8 +37,9 @@ def wilson(hits: int, trials: int, confidence: float = 0.95) -> Estimate:
 
     UNKNOWN without trials.
 
-    >>> wilson(8, 10)
-    Estimate(value=0.8, low=0.4901624715366434, high=0.943317766747611)
+    >>> share = wilson(8, 10)
+    >>> round(share.low, 3), round(share.high, 3)
+    (0.49, 0.943)
     """
     if trials == 0:
         return UNKNOWN

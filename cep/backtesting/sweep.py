@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -21,7 +21,7 @@ from cep.engine.algebra.errors import DataError
 from cep.results.result import counted
 from cep.rules import as_rules
 
-Settings = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
+Settings = Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)

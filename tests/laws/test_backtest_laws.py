@@ -31,16 +31,15 @@ pattern silent from payments by key
   after match no skip;
 """)
 PATTERNS = ("large", "rising", "silent")
-SCHEMA = pa.schema(
-    {
-        "id": pa.int64(),
-        "ts": pa.timestamp("us"),
-        "key": pa.int64(),
-        "worth": pa.int64(),
-        "fraud": pa.bool_(),
-        "case": pa.int64(),
-    }
-)
+TYPES: dict[str, Any] = {
+    "id": pa.int64(),
+    "ts": pa.timestamp("us"),
+    "key": pa.int64(),
+    "worth": pa.int64(),
+    "fraud": pa.bool_(),
+    "case": pa.int64(),
+}
+SCHEMA = pa.schema(TYPES)
 
 
 def moments(hours: int) -> st.SearchStrategy[datetime]:

@@ -103,7 +103,7 @@ def test_the_options_are_those_of_a_backtest() -> None:
 
 
 def test_values_that_change_features_and_rules_that_others_read_are_tried() -> None:
-    settings = {"limit": [200, 500], "window": ["12 hours", "2 days"]}
+    settings: dict[str, list[Any]] = {"limit": [200, 500], "window": ["12 hours", "2 days"]}
     sweep = cep.sweep(RULES, DATA, "fraud", settings, patterns=["large", "much"])
     assert rows_of(sweep, "much", "limit", "window", "flagged") == [
         (200, "12 hours", 0),
