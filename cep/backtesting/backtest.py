@@ -26,7 +26,7 @@ from cep.results.result import counted
 Unit = Literal["events", "cases"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Backtest:
     """What rules found of labelled data. Made by `cep.backtest`.
 

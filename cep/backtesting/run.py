@@ -59,9 +59,10 @@ def backtest(
     options = LabelOptions(labels, case, amount)
     known = LabelledData.read(checked, data, options, stream)
     scored = scored_patterns(checked, patterns, known)
-    found, notes = find(checked, known, check_flagged(flagged, scored), workers)
     scope = Scope(known.labels, checked_confidence(confidence), seed)
-    return Backtest(known.stream.name, known.table, tuple(notes), found, scope)
+    found, said = find(checked, known, check_flagged(flagged, scored), workers)
+    notes = (*notes_on(scored, known), *said)
+    return Backtest(known.stream.name, known.table, notes, found, scope)
 
 
 def scored_patterns(
@@ -81,12 +82,23 @@ def scored_patterns(
 
 
 def _check_reads(pattern: Pattern, stream: str) -> None:
-    if stream not in (pattern.streams or ("",)):
+    if not _reads(pattern, stream):
         raise DataError(
             f"pattern {pattern.name!r} reads {', '.join(pattern.streams)} and so flags no event of "
             f"{stream or 'the labelled stream'}: give spans as labels, which are met by key and "
             "time, or name other `patterns` to score"
         )
+
+
+def _reads(pattern: Pattern, stream: str) -> bool:
+    return stream in (pattern.streams or ("",))
+
+
+def notes_on(patterns: Sequence[Pattern], known: LabelledData) -> list[str]:
+    """What the scores of events do not say."""
+    blind = [pattern.name for pattern in patterns if not _reads(pattern, known.stream.name)]
+    which = f"no events of {known.stream.name or 'the labelled stream'} are flagged by"
+    return [f"{which} {name}: see its alerts and cases" for name in blind]
 
 
 def checked_confidence(confidence: float) -> float:

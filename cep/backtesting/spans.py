@@ -17,11 +17,16 @@ from cep.engine.ingest.conform import plain_type
 
 @dataclass(frozen=True, slots=True)
 class KeyIndex:
-    """The keys of a table as numbers; `values`: the distinct ones of each field of the key."""
+    """The keys of a table as numbers from 0.
+
+    `values`: the distinct ones of each field of the key. `pairs`: for each field, ascending, which
+    (number of the fields before it, value) there are; their place is the number of the fields so
+    far. So numbers stay below the number of rows, however many fields there are.
+    """
 
     fields: tuple[str, ...]
     values: tuple[Any, ...]
-    keys: Int64s  # ascending: the combinations of values that there are
+    pairs: tuple[Int64s, ...]
 
     @classmethod
     def of(cls, table: pa.Table, fields: Sequence[str], like: pa.Schema) -> KeyIndex:
@@ -29,35 +34,40 @@ class KeyIndex:
 
         Raises DataError where they cannot have them.
         """
-        columns = [_as_type(table, name, plain_type(like.field(name).type)) for name in fields]
-        values = tuple(pc.unique(column).drop_null() for column in columns)
-        open_ = cls(tuple(fields), values, np.zeros(0, np.int64))
-        return cls(open_.fields, values, np.unique(open_._combined(columns, table.num_rows)))
+        values, pairs = [], []
+        number = np.zeros(table.num_rows, np.int64)
+        for name in fields:
+            column = _as_type(table, name, plain_type(like.field(name).type))
+            values.append(pc.unique(column).drop_null())
+            found = _paired(number, column, values[-1])
+            pairs.append(np.unique(found[found >= 0]))
+            number = _place(pairs[-1], found)
+        return cls(tuple(fields), tuple(values), tuple(pairs))
 
     def codes(self, table: pa.Table) -> Int64s:
         """(rows,) the number of each row's key; -1 where it is none of these.
 
         The table has the fields of the key, of any type that can become the one here.
         """
-        types = [values.type for values in self.values]
-        pairs = zip(self.fields, types, strict=True)
-        columns = [_as_type(table, name, type_) for name, type_ in pairs]
-        combined = self._combined(columns, table.num_rows)
-        place = np.searchsorted(self.keys, combined)
-        place = np.minimum(place, max(len(self.keys) - 1, 0))
-        is_known = (combined >= 0) & (len(self.keys) > 0)
-        if len(self.keys):
-            is_known &= self.keys[place] == combined
-        return np.where(is_known, place, -1)
+        number = np.zeros(table.num_rows, np.int64)
+        for name, values, pairs in zip(self.fields, self.values, self.pairs, strict=True):
+            number = _place(pairs, _paired(number, _as_type(table, name, values.type), values))
+        return number
 
-    def _combined(self, columns: Sequence[Any], rows: int) -> Int64s:
-        """One number per row for its values in all fields; -1 where one of them is not known."""
-        combined = np.zeros(rows, np.int64)
-        for column, values in zip(columns, self.values, strict=True):
-            found = pc.index_in(column, values, skip_nulls=True).fill_null(-1)
-            code = found.to_numpy().astype(np.int64)
-            combined = np.where((code < 0) | (combined < 0), -1, combined * len(values) + code)
-        return combined
+
+def _paired(number: Int64s, column: Any, values: Any) -> Int64s:
+    """(rows,) a number and a value as one number; -1 where one of them is not known."""
+    found = pc.index_in(column, values, skip_nulls=True).fill_null(-1)
+    value = found.to_numpy().astype(np.int64)
+    return np.where((value < 0) | (number < 0), -1, number * len(values) + value)
+
+
+def _place(known: Int64s, numbers: Int64s) -> Int64s:
+    """(rows,) where each number stands among those known, which ascend; -1 where it does not."""
+    if not len(known):
+        return np.full(len(numbers), -1)
+    at = np.minimum(np.searchsorted(known, numbers), len(known) - 1)
+    return np.where(known[at] == numbers, at, -1)
 
 
 def _as_type(table: pa.Table, name: str, type_: pa.DataType) -> Any:

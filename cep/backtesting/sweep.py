@@ -13,7 +13,7 @@ from cep.backtesting.checks import known_name
 from cep.backtesting.found import check_flagged
 from cep.backtesting.labelled_data import LabelledData
 from cep.backtesting.labels import LabelOptions
-from cep.backtesting.run import Flagged, checked_confidence, find, scored_patterns
+from cep.backtesting.run import Flagged, checked_confidence, find, notes_on, scored_patterns
 from cep.backtesting.scope import Scope
 from cep.backtesting.score_table import ALL, ESTIMATES, ScoreTable, score_table, text_table
 from cep.backtesting.variants import Merged, merge
@@ -154,10 +154,11 @@ def sweep(
     tried = _combinations(settings)
     variants = [checked.with_parameters(**setting) for setting in tried]
     known = LabelledData.read(checked, data, LabelOptions(labels, case, amount), stream)
-    chosen = check_flagged(flagged, scored_patterns(checked, patterns, known))
+    scored = scored_patterns(checked, patterns, known)
+    chosen = check_flagged(flagged, scored)
     scope = Scope(known.labels, checked_confidence(confidence), seed)
     tables: dict[int, ScoreTable] = {}
-    notes: dict[str, None] = {}
+    notes = dict.fromkeys(notes_on(scored, known))
     for merged in merge(variants):
         found, said = find(merged.rules, known, _merged_flags(merged, chosen), workers)
         notes |= dict.fromkeys(said)

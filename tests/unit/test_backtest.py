@@ -200,6 +200,27 @@ def test_a_pattern_of_other_rows_finds_spans_by_key_and_time() -> None:
     assert score.delay.value == 54 * 60 * 1_000_000 + 59_999_999
 
 
+def test_that_a_pattern_flags_no_events_is_noted() -> None:
+    assert cep.backtest(DERIVED, DATA, SPANS).notes == (
+        "no events of payments are flagged by busy: see its alerts and cases",
+    )
+
+
+@pytest.mark.parametrize("fields", ["(ts timestamp, card text, amount float)", ""])
+def test_of_matches_of_events_and_other_rows_the_events_are_flagged(fields: str) -> None:
+    rules = f"""
+    stream payments {fields} time ts;
+    pattern high from payments by card match t define t as amount > 500 after match no skip;
+    pattern drop from high, payments by card
+      match h -> low within 1 day define h as high, low as payments where amount < 100
+      after match no skip;
+    feature highs on payments as count(*) from high over 1 day by card;
+    pattern after_high from payments match t define t as highs = 1;
+    """
+    backtest = cep.backtest(rules, DATA, "fraud")
+    assert [(s.flagged, s.hits) for s in backtest.scores] == [(5, 3), (2, 2), (3, 3), (7, 5)]
+
+
 def test_a_pattern_of_other_rows_cannot_be_scored_against_labelled_events() -> None:
     with pytest.raises(cep.DataError, match=r"'busy' reads hourly .* give spans as labels"):
         cep.backtest(DERIVED, DATA, "fraud")

@@ -134,7 +134,8 @@ def test_texts_which_may_be_durations_stay_as_they_come() -> None:
     parameter $limit = 5;
     pattern p match a -> b within $gap define a as amount > $limit, b as true
     """)
-    sweep = cep.sweep(rules, DATA, "fraud", {"gap": ["2 days", "10 days"], "limit": [1]})
+    settings: dict[str, list[Any]] = {"gap": ["2 days", "10 days"], "limit": [1]}
+    sweep = cep.sweep(rules, DATA, "fraud", settings)
     (cells,) = plots.sweep_heatmap(sweep, "limit", "gap", "delay").data
     assert list(cells.y) == ["2 days", "10 days"]
     assert cells.text[0][0] == "0:00:01"

@@ -66,7 +66,8 @@ def test_every_value_is_a_trial_with_the_scores_of_its_rules() -> None:
 
 
 def test_every_combination_of_values_is_tried() -> None:
-    sweep = cep.sweep(SIMPLE, DATA, "fraud", {"limit": [200, 500], "factor": [1.5, 2.0]})
+    settings: dict[str, list[Any]] = {"limit": [200, 500], "factor": [1.5, 2.0]}
+    sweep = cep.sweep(SIMPLE, DATA, "fraud", settings)
     assert rows_of(sweep, "all", "limit", "factor") == [
         (200, 1.5),
         (200, 2.0),
