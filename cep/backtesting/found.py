@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cep.backtesting.checks import known_name
 from cep.backtesting.labels import Labels
 from cep.engine.algebra.errors import DataError
-from cep.engine.algebra.pattern import Pattern
+from cep.engine.algebra.pattern import Pattern, variables
 from cep.engine.batch import Bools, Int64s
 from cep.engine.results import MatchBatch
 
@@ -140,7 +141,7 @@ class EventRows:
         missing = [name for name in spans.index.fields if name not in events.schema.names]
         if not missing:
             return rows, spans.index.codes(events)
-        if not (rows >= 0).any():
+        if ROW not in events.schema.names:
             raise DataError(
                 f"pattern {batch.pattern.name!r} has no field {missing[0]!r}, the key of the "
                 "labels: select it in the rules that it reads, or name other `patterns`"
@@ -153,9 +154,6 @@ def check_flagged(
     flagged: str | Mapping[str, str | Sequence[str]] | None, patterns: Sequence[Pattern]
 ) -> dict[str, Sequence[str] | str | None]:
     """Pattern -> what `Finder` takes. Raises DataError for what is not in the rules."""
-    from cep.backtesting.checks import known_name
-    from cep.engine.algebra.pattern import variables
-
     if flagged is None or flagged == "last":
         return dict.fromkeys((pattern.name for pattern in patterns), flagged)
     if isinstance(flagged, str):

@@ -21,7 +21,7 @@ ALL = "all"
 """The row of all patterns as one."""
 
 OF_CASES = ("cases", "cases_found", "case_recall")
-ESTIMATES = tuple(f.name for f in fields(Score) if f.type == "Estimate")
+ESTIMATES = tuple(f.name for f in fields(Score) if isinstance(f.default, Estimate))
 
 
 class ScoreTable:

@@ -21,7 +21,7 @@ from cep.engine.algebra.errors import DataError
 from cep.results.result import counted
 from cep.rules import as_rules
 
-Settings = Mapping[str, Iterable[Any]] | Iterable[Mapping[str, Any]]
+Settings = Mapping[str, Any] | Iterable[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)

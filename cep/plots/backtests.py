@@ -95,7 +95,7 @@ def _interval(estimates: Sequence[Estimate], color: str) -> dict[str, Any]:
         "array": [one.high - one.value for one in estimates],
         "arrayminus": [one.value - one.low for one in estimates],
         "color": color,
-        "thickness": 1,
+        "thickness": 1.5,
         "width": 3,
     }
 
@@ -129,10 +129,10 @@ def scores(backtest: Backtest) -> go.Figure:
             go.Bar(
                 y=[short(score.pattern, NAME_LENGTH) for score in table],
                 x=[one.value for one in estimates],
-                error_x=_interval(estimates, INK),
+                error_x=_interval(estimates, color),
                 name=shown,
                 orientation="h",
-                marker={"color": color, "line": {"width": 0}},
+                marker={"color": color, "opacity": 0.45, "line": {"width": 0}},
                 hovertext=[
                     f"{plain(score.pattern)}: {shown} {share_text(one)}"
                     for score, one in zip(table, estimates, strict=True)

@@ -26,8 +26,9 @@ def sweep_heatmap(sweep: Sweep, x: str, y: str, score: str = "f1", pattern: str 
     columns, rows = (_values(sweep, name) for name in (x, y))
     best = _best(sweep, (x, y), score, pattern)
     cells = [[best.get((column, row)) for column in columns] for row in rows]
-    title = f"{score} of {pattern}" if pattern != ALL else f"{score} of all patterns"
-    drawn = figure(title.replace("_", " "), xaxis=_axis(x), yaxis=_axis(y))
+    shown = "F1" if score == "f1" else score.replace("_", " ")
+    whose = "all patterns" if pattern == ALL else pattern
+    drawn = figure(f"{shown} of {whose}", xaxis=_axis(x), yaxis=_axis(y))
     drawn.add_trace(
         go.Heatmap(
             x=[_shown(value) for value in columns],
