@@ -16,6 +16,9 @@ from cep.engine.checkpoint.errors import CheckpointError, CheckpointWarning
 from cep.rules import Rules, RuleWarning, compile, load  # noqa: A004 - `re.compile` does it as well
 
 if TYPE_CHECKING:
+    from cep.backtesting.backtest import Backtest
+    from cep.backtesting.run import backtest
+    from cep.backtesting.sweep import Sweep, sweep
     from cep.detector import CallbackError, Detector
     from cep.engine.io.callable_sink import CallableSink
     from cep.engine.io.file_sink import FileSink
@@ -30,6 +33,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AggregateFunction",
+    "Backtest",
     "CallableSink",
     "CallbackError",
     "CepError",
@@ -51,13 +55,17 @@ __all__ = [
     "Rules",
     "StateError",
     "Stream",
+    "Sweep",
     "__version__",
+    "backtest",
     "compile",
     "load",
+    "sweep",
 ]
 
 # What runs events needs the compiled kernels, for which `cep check` and `cep --help` do not wait.
 _LATER = {
+    "Backtest": "cep.backtesting.backtest",
     "CallableSink": "cep.engine.io.callable_sink",
     "CallbackError": "cep.detector",
     "Detector": "cep.detector",
@@ -68,6 +76,9 @@ _LATER = {
     "JobError": "cep.jobs.options",
     "Limit": "cep.engine.state.limits",
     "Result": "cep.results.result",
+    "Sweep": "cep.backtesting.sweep",
+    "backtest": "cep.backtesting.run",
+    "sweep": "cep.backtesting.sweep",
 }
 
 

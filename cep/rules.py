@@ -156,7 +156,7 @@ def _raise_errors(problems: Iterable[Problem], text: str | None, name: str) -> N
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class Run:
     """Rules met with bounded data: everything is bound, nothing has been read."""
 
     feed: Feed
@@ -311,7 +311,7 @@ class Rules:
         DataError where the data cannot be read.
         """
         begun = now_seconds()
-        run = self._open(data, workers)
+        run = self.open_run(data, workers)
         output, events = Output(), 0
         for part, rows in run.steps(end_of_stream, progress):
             output.extend(part)
@@ -328,7 +328,7 @@ class Rules:
     ) -> Iterator[Result]:
         """`run`, as one Result per batch of input: memory does not grow with the matches."""
         begun = now_seconds()
-        run = self._open(data, workers)
+        run = self.open_run(data, workers)
         said: list[str] = []
         for output, rows in run.steps(end_of_stream, progress):
             now = now_seconds()
@@ -344,22 +344,30 @@ class Rules:
         """
         from cep.engine.automaton.explain import explain
 
-        flow = self._unbound if data is None else self._open(data).execution.flow
+        flow = self._unbound if data is None else self.open_run(data).execution.flow
         return explain([n.plan for n in flow.nodes if isinstance(n.plan, Pattern)], flow.streams)
 
-    def _open(self, data: Any, workers: int = 1) -> _Run:
+    def open_run(self, data: Any, workers: int = 1) -> Run:
+        """The rules met with the data, for those that read what the engine hands out as arrays."""
         from cep.engine.ingest.feed import open_feed
         from cep.execution import Execution
 
-        streams = self.base_streams
-        given, tables = self._apart(data)
-        feed = open_feed(self._by_stream(given, [stream.name for stream in streams]), streams)
+        given, tables = self.by_name(data)
+        feed = open_feed(given, self.base_streams)
         if feed.is_void:
-            return _Run(feed, Execution.of_nothing(self))
+            return Run(feed, Execution.of_nothing(self))
         execution = Execution.start(
             self, feed.streams, feed.schema, feed.own_fields, tables=tables, workers=workers
         )
-        return _Run(feed, execution)
+        return Run(feed, execution)
+
+    def by_name(self, data: Any) -> tuple[Mapping[str, Any], dict[str, Any]]:
+        """(base stream -> its data, table that is looked up -> its rows), both as they were given.
+
+        Raises DataError where the data are not those that the rules read.
+        """
+        given, tables = self._apart(data)
+        return self._by_stream(given, [stream.name for stream in self.base_streams]), tables
 
     def _apart(self, data: Any) -> tuple[Any, dict[str, Any]]:
         """(what is given for streams, what is given for tables)."""

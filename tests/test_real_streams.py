@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import cep
-from examples.handbook.evaluate import evaluate
+from examples.handbook.evaluate import UNION, evaluate
 from tests.test_real_data import HANDBOOK, M6, shared
 
 BATCH_ROWS = 5_000
@@ -94,12 +94,18 @@ def test_hours_in_which_a_customer_pays_three_times(april: pa.Table) -> None:
 
 def test_precision_and_recall_of_the_handbook_rules() -> None:
     path: Path = shared("handbook/transactions.parquet")
-    found = {name: tuple(round(x, 3) for x in pair) for name, pair in evaluate(str(path)).items()}
+    backtest = evaluate(str(path))
+    scores = {score.pattern: score for score in backtest.scores}
+    scores["union"] = backtest.only(*UNION).scores["all"]
+    found = {n: (round(s.precision.value, 3), round(s.recall.value, 3)) for n, s in scores.items()}
     assert found == {
         "large": (1.0, 0.229),
         "jump_3x": (0.944, 0.21),
         "jump_5x": (1.0, 0.085),
-        "terminal": (0.312, 0.403),
         "two_jumps": (0.998, 0.205),  # 1,937 of 1,940
+        "terminal": (0.312, 0.403),
+        "all": (0.439, 0.705),  # of all five; the union is that of large, jump_5x and terminal
         "union": (0.424, 0.655),
     }
+    assert (scores["two_jumps"].hits, scores["two_jumps"].flagged) == (1_937, 1_940)
+    assert scores["large"].labelled == 9_465

@@ -1,0 +1,1 @@
+"""Rules scored against labelled data: `cep.backtest` and `cep.sweep`."""
