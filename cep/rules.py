@@ -298,6 +298,7 @@ class Rules:
         end_of_stream: bool = True,
         progress: Progress | None = None,
         workers: int = 1,
+        trace: bool = False,
     ) -> Result:
         """All matches in the data.
 
@@ -307,11 +308,12 @@ class Rules:
         `workers`: threads that share the keys. Read in batches: memory holds a batch (with threads
         a few), the open runs and the result. `end_of_stream`: no event follows, so absences and
         timeouts at the end are decided; with False they stay open. `progress(rows_read, rows_in_all
-        or None)` is called per batch. Raises RuleError where the rules do not fit the columns,
-        DataError where the data cannot be read.
+        or None)` is called per batch. `trace`: `Result.attempts` tells how far runs came that
+        became no match; it takes memory for each of them. Raises RuleError where the rules do not fit the
+        columns, DataError where the data cannot be read.
         """
         begun = now_seconds()
-        run = self._open(data, workers)
+        run = self._open(data, workers, trace)
         output, events = Output(), 0
         for part, rows in run.steps(end_of_stream, progress):
             output.extend(part)
@@ -347,7 +349,7 @@ class Rules:
         flow = self._unbound if data is None else self._open(data).execution.flow
         return explain([n.plan for n in flow.nodes if isinstance(n.plan, Pattern)], flow.streams)
 
-    def _open(self, data: Any, workers: int = 1) -> _Run:
+    def _open(self, data: Any, workers: int = 1, traced: bool = False) -> _Run:
         from cep.engine.ingest.feed import open_feed
         from cep.execution import Execution
 
@@ -355,9 +357,15 @@ class Rules:
         given, tables = self._apart(data)
         feed = open_feed(self._by_stream(given, [stream.name for stream in streams]), streams)
         if feed.is_void:
-            return _Run(feed, Execution.of_nothing(self))
+            return _Run(feed, Execution.of_nothing(self, traced))
         execution = Execution.start(
-            self, feed.streams, feed.schema, feed.own_fields, tables=tables, workers=workers
+            self,
+            feed.streams,
+            feed.schema,
+            feed.own_fields,
+            tables=tables,
+            workers=workers,
+            traced=traced,
         )
         return _Run(feed, execution)
 
