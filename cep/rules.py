@@ -156,7 +156,7 @@ def _raise_errors(problems: Iterable[Problem], text: str | None, name: str) -> N
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class BoundRun:
     """Rules met with bounded data: everything is bound, nothing has been read."""
 
     feed: Feed
@@ -309,11 +309,11 @@ class Rules:
         a few), the open runs and the result. `end_of_stream`: no event follows, so absences and
         timeouts at the end are decided; with False they stay open. `progress(rows_read, rows_in_all
         or None)` is called per batch. `trace`: `Result.attempts` tells how far runs came that
-        became no match; it takes memory for each of them. Raises RuleError where the rules do not fit the
-        columns, DataError where the data cannot be read.
+        became no match; it takes memory for each of them. Raises RuleError where the rules do not
+        fit the columns, DataError where the data cannot be read.
         """
         begun = now_seconds()
-        run = self._open(data, workers, trace)
+        run = self.open_run(data, workers, trace)
         output, events = Output(), 0
         for part, rows in run.steps(end_of_stream, progress):
             output.extend(part)
@@ -330,7 +330,7 @@ class Rules:
     ) -> Iterator[Result]:
         """`run`, as one Result per batch of input: memory does not grow with the matches."""
         begun = now_seconds()
-        run = self._open(data, workers)
+        run = self.open_run(data, workers)
         said: list[str] = []
         for output, rows in run.steps(end_of_stream, progress):
             now = now_seconds()
@@ -346,10 +346,11 @@ class Rules:
         """
         from cep.engine.automaton.explain import explain
 
-        flow = self._unbound if data is None else self._open(data).execution.flow
+        flow = self._unbound if data is None else self.open_run(data).execution.flow
         return explain([n.plan for n in flow.nodes if isinstance(n.plan, Pattern)], flow.streams)
 
-    def _open(self, data: Any, workers: int = 1, traced: bool = False) -> _Run:
+    def open_run(self, data: Any, workers: int = 1, traced: bool = False) -> BoundRun:
+        """The rules met with bounded data, of which nothing has been read: for parts of `cep`."""
         from cep.engine.ingest.feed import open_feed
         from cep.execution import Execution
 
@@ -357,7 +358,7 @@ class Rules:
         given, tables = self._apart(data)
         feed = open_feed(self._by_stream(given, [stream.name for stream in streams]), streams)
         if feed.is_void:
-            return _Run(feed, Execution.of_nothing(self, traced))
+            return BoundRun(feed, Execution.of_nothing(self, traced))
         execution = Execution.start(
             self,
             feed.streams,
@@ -367,7 +368,7 @@ class Rules:
             workers=workers,
             traced=traced,
         )
-        return _Run(feed, execution)
+        return BoundRun(feed, execution)
 
     def _apart(self, data: Any) -> tuple[Any, dict[str, Any]]:
         """(what is given for streams, what is given for tables)."""

@@ -78,12 +78,14 @@ class Fate(IntEnum):
 class EndedBatch:
     """Runs of one pattern that became no match, shapes (m,), as `runs.at_us` says when.
 
-    `missing`: how many events more would have made it one, at least. `cause`: the place in the
+    `state`: of the automaton, where it waited; -1 where it was complete and another match dropped
+    it. `missing`: how many events more would have made it one, at least. `cause`: the place in the
     input of the event that ended it, -1 where time alone did. `fate`: of `Fate`. Of runs that began
     at the same event in a step only the nearest is there.
     """
 
     runs: MatchBatch
+    state: Int64s
     missing: Int64s
     fate: Int64s
     cause: Int64s

@@ -128,7 +128,7 @@ def _no_runs(layout: Layout, pattern: Pattern) -> EndedBatch:
     runs = MatchBatch(
         pattern, (), offsets, nothing, nothing, nothing, events, nothing, None, nothing
     )
-    return EndedBatch(runs, nothing, nothing, nothing)
+    return EndedBatch(runs, nothing, nothing, nothing, nothing)
 
 
 def _nearest(layout: Layout, ended: Sequence[EndedBatch], matched: Int64s) -> PatternAttempts:

@@ -142,6 +142,7 @@ class RunArena:
             out = self.arena.ended[:count]
             ended = Ended(
                 self._chains(out),
+                out[:, layout.END_STATE].copy(),
                 self._tables.missing[out[:, layout.END_STATE]],
                 out[:, layout.END_REASON].copy(),
             )

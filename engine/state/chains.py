@@ -57,11 +57,13 @@ class Chains:
 class Ended:
     """Runs that ended without a match; shapes (m,). `cause` of a chain: the event that ended it.
 
+    `state`: of the automaton, -1 where a run was complete and its match dropped by another.
     `missing`: how many events more would have made it a match, at least. `reason`: as the kernel
     has it (END_REASON). Of runs that began at the same event only the nearest is there.
     """
 
     chains: Chains
+    state: Int64s
     missing: Int64s
     reason: Int64s
 
@@ -72,6 +74,7 @@ class Ended:
             return parts[0]
         return cls(
             Chains.joined([part.chains for part in parts]),
+            np.concatenate([part.state for part in parts]),
             np.concatenate([part.missing for part in parts]),
             np.concatenate([part.reason for part in parts]),
         )
@@ -83,7 +86,9 @@ class Ended:
             return self
         starts = chains.sequence[chains.offsets[:-1]]
         rows = nearest_runs(starts, self.missing, chains.at_us, chains.offsets, chains.sequence)
-        return Ended(chains.only(rows), self.missing[rows], self.reason[rows])
+        return Ended(
+            chains.only(rows), self.state[rows], self.missing[rows], self.reason[rows]
+        )
 
 
 def nearest_runs(
