@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cep.engine.ingest.feed import Feed, Ingested
     from cep.execution import Execution
     from cep.results.result import Result
+    from cep.whynot.answer import WhyNot
 
 NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 Progress = Callable[[int, "int | None"], None]
@@ -338,6 +339,29 @@ class Rules:
             said += notes
             yield run.execution.result(output, rows, now - begun, notes)
             begun = now_seconds()
+
+    def why_not(
+        self,
+        data: Any,
+        *,
+        key: Any = None,
+        around: Any = None,
+        pattern: str | None = None,
+        limit: int = 5,
+    ) -> WhyNot:
+        """The attempts that came nearest to a match: what each lacked, what ended it.
+
+        `data` as for `run`, to the end of the stream. `key`: of one key only (a tuple for several
+        fields); without it the near misses of all keys are ranked, fewest events missing first.
+        `around`: a time (datetime, or text), or a pair of times: attempts that were open then.
+        `pattern`: of this one only; else `limit` near misses of each. What would have helped is
+        tried on the key's own events: `NearMiss.suggestions` says of each whether it is enough.
+        Reads the data once or twice, and holds the events of the keys in question. Raises DataError
+        for a pattern, key or time that cannot be.
+        """
+        from cep.whynot.search import why_not
+
+        return why_not(self, data, key=key, around=around, pattern=pattern, limit=limit)
 
     def explain(self, data: Any = None) -> Explanation:
         """How the patterns are run: automata, and what is evaluated where. `str()` is text.

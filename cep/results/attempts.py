@@ -34,11 +34,12 @@ FATES = tuple(fate.name.lower() for fate in Fate)
 class PatternAttempts:
     """The attempts of one pattern that became no match, in the order of their first events.
 
-    `runs`: the nearest of each; `missing`, `fate` and `cause`, shapes (m,), as in `EndedBatch`.
+    `runs`: the nearest of each; `state` to `cause`, shapes (m,), as in `EndedBatch`.
     `matched`: how many attempts became matches, which are not among `runs`.
     """
 
     runs: PatternMatches
+    state: Int64s
     missing: Int64s
     fate: Int64s
     cause: Int64s
@@ -140,10 +141,11 @@ def _nearest(layout: Layout, ended: Sequence[EndedBatch], matched: Int64s) -> Pa
     starts = events[runs.offsets[:-1]]
     rows = nearest_runs(starts, missing, runs.at_us, runs.offsets, events)
     rows = rows[~np.isin(starts[rows], matched)]
+    state = np.concatenate([each.state for each in ended])
     fate = np.concatenate([each.fate for each in ended])
     cause = np.concatenate([each.cause for each in ended])
     kept = PatternMatches(runs.only(rows), layout, pool)
-    return PatternAttempts(kept, missing[rows], fate[rows], cause[rows], len(matched))
+    return PatternAttempts(kept, state[rows], missing[rows], fate[rows], cause[rows], len(matched))
 
 
 def _rows(part: PatternAttempts) -> pa.Table:

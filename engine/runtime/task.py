@@ -370,7 +370,9 @@ class Task:
                 output.timeouts.append(events.batch(operator, timeouts, self._hidden_from(node)))
             if len(dead.reason):
                 runs = events.batch(operator, dead.chains, self._hidden_from(node))
-                output.ended.append(EndedBatch(runs, dead.state, dead.missing, dead.reason, dead.chains.cause))
+                output.ended.append(
+                    EndedBatch(runs, dead.state, dead.missing, dead.reason, dead.chains.cause)
+                )
         return output
 
     def _hidden_from(self, node: Node) -> bool:

@@ -41,6 +41,8 @@ class RunArena:
     ) -> None:
         self._tables = tables
         self._automaton = limited(tables.automaton, limit)
+        if traced:
+            self._automaton = _telling_time(self._automaton)
         self._nodes_at_last_count = capacity
         self._slots = KeySlots()
         self._found: list[Chains] = []
@@ -426,6 +428,13 @@ class RunArena:
             link_free(table[size:, link], size, int(counters[free]))
             counters[free] = size
             counters[count] += len(table) - size
+
+
+def _telling_time(automaton: layout.Automaton) -> layout.Automaton:
+    """Runs end when their time has come, not when memory is needed: their events are told then."""
+    settings = automaton.settings.copy()
+    settings[layout.TELLS_TIME] = 1
+    return automaton._replace(settings=settings)
 
 
 def _empty_keys(count: int) -> Int64s:

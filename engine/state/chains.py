@@ -86,9 +86,7 @@ class Ended:
             return self
         starts = chains.sequence[chains.offsets[:-1]]
         rows = nearest_runs(starts, self.missing, chains.at_us, chains.offsets, chains.sequence)
-        return Ended(
-            chains.only(rows), self.state[rows], self.missing[rows], self.reason[rows]
-        )
+        return Ended(chains.only(rows), self.state[rows], self.missing[rows], self.reason[rows])
 
 
 def nearest_runs(
