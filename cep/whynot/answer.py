@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
 from cep.results.why import Reason, Taken, shown, taken_lines
 
+LINES_SHOWN = 10
 _TYPES: dict[str, pa.DataType] = {
     "pattern": pa.string(),
     "key": pa.string(),
@@ -35,7 +36,7 @@ class Nearest:
     """
 
     time: datetime
-    event: dict[str, Any]
+    event: Mapping[str, Any]
     variable: str
     unmet: tuple[Reason, ...]
 
@@ -45,19 +46,19 @@ class Suggestion:
     """What would have helped. `kind`: meet, add, without, longer or no skip; `text` is a sentence.
 
     `is_enough`: tried on the same events, it makes a match that begins like the attempt. Else
-    `then` names the events that would still be missing, where it is known.
+    `then` names the events that would still be missing, where it is known. `within`: how far the
+    pattern would have to reach (exclusive), for a longer one.
     """
 
     kind: str
     text: str
     is_enough: bool
     then: tuple[str, ...]
+    within: timedelta | None = None
 
     def __str__(self) -> str:
-        if self.is_enough:
-            return f"{self.text}: it would have matched"
-        more = f"{', '.join(self.then)} would still be missing" if self.then else "not enough alone"
-        return f"{self.text}: {more}"
+        missing = f"still missing {', '.join(self.then)}" if self.then else "no match either"
+        return f"{self.text}: {'a match' if self.is_enough else missing}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ class NearMiss:
 
     `missing`: how many events more it needed at least, `needed` those, with their conditions.
     `fate`: time, negation, unless, not_next, skip or open; None where nothing began. `ended` says
-    it as a sentence. Without `taken` events no event began the pattern; `start` is None then.
+    it as a sentence, `ended_by` is the event that did it. Without `taken` events no event began the
+    pattern; `start` is None then.
     """
 
     pattern: str
@@ -78,6 +80,7 @@ class NearMiss:
     needed: tuple[str, ...]
     fate: str | None
     ended: str
+    ended_by: Mapping[str, Any] | None
     nearest: Nearest | None
     suggestions: tuple[Suggestion, ...]
 
@@ -88,7 +91,11 @@ class NearMiss:
         key = "" if self.key is None else f", key {shown(self.key)}"
         total = len(self.taken) + self.missing
         yield f"{self.pattern}{key}: {len(self.taken)} of {total} events"
-        yield from taken_lines(self.taken)
+        lines = list(taken_lines(self.taken))
+        hidden = len(lines) - LINES_SHOWN
+        if hidden > 1:
+            lines[LINES_SHOWN // 2 : -(LINES_SHOWN // 2)] = [f"  ... {hidden} lines more"]
+        yield from lines
         if self.needed:
             yield f"  still needed: {', then '.join(self.needed)}"
         if self.nearest is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from cep.engine.algebra.expression import Expression
@@ -51,6 +52,7 @@ class Describer:
             tuple(self._needed()),
             None if run.fate is None else run.fate.name.lower(),
             self.ended(),
+            None if run.cause < 0 else self._event(run.cause),
             None if candidate is None else self._nearest(candidate),
             tuple(self._suggestion(remedy) for remedy in remedies),
         )
@@ -59,21 +61,29 @@ class Describer:
 
     def _needed(self) -> list[str]:
         steps = variables_needed(self.run.flat)
-        return [
-            " or ".join(self._with_condition(name) for name in names)
-            for names in steps[len(steps) - self.run.missing :]
-        ]
+        found = []
+        for names, equal in groupby(steps[len(steps) - self.run.missing :]):
+            count = len(list(equal))
+            times = f"{count} x " if count > 1 else ""
+            found.append(times + " or ".join(self._with_condition(name) for name in names))
+        return found
 
     def _with_condition(self, variable: str) -> str:
         condition = self.run.history.pattern.definition(variable).condition
         return variable if condition is None else f"{variable} ({print_expression(condition)})"
 
     def _nearest(self, candidate: Candidate) -> Nearest:
-        events = self.run.history.events
-        event = events.table.slice(candidate.row, 1).to_pylist()[0]
         unmet = tuple(self._reason(demand, candidate.row) for demand in candidate.unmet)
-        time = self.moment(int(events.time_us[candidate.row]))
+        time = self.moment(self._time_us(candidate.row))
+        event = self._event(candidate.row)
         return Nearest(time, event, candidate.edge.variable or "", unmet)
+
+    def _event(self, row: int) -> dict[str, Any]:
+        event: dict[str, Any] = self.run.history.events.table.slice(row, 1).to_pylist()[0]
+        return event
+
+    def _time_us(self, row: int) -> int:
+        return int(self.run.history.events.time_us[row])
 
     def _reason(self, demand: Demand, row: int) -> Reason:
         (reason,) = reasons_of(demand.part, lambda e: self._values(e, row), 1)
@@ -116,7 +126,7 @@ class Describer:
     def _bound(self) -> str:
         run, pattern = self.run, self.run.history.pattern
         first = run.taken[0 if pattern.within_scope is WithinScope.FIRST_LAST else -1][0]
-        begun_us = int(run.history.events.time_us[first])
+        begun_us = self._time_us(first)
         if pattern.within_us is not None and run.at_us == begun_us + pattern.within_us:
             between = (
                 " between events" if pattern.within_scope is WithinScope.BETWEEN_EVENTS else ""
@@ -146,24 +156,30 @@ class Describer:
     # ------------------------------------------------------------------ what would have helped
 
     def _suggestion(self, remedy: Remedy) -> Suggestion:
-        return Suggestion(remedy.kind.value, self._text(remedy), remedy.is_enough, remedy.then)
+        bound = remedy.within_us
+        within = None if bound is None else timedelta(microseconds=bound)
+        return Suggestion(
+            remedy.kind.value, self._text(remedy), remedy.is_enough, remedy.then, within
+        )
 
     def _text(self, remedy: Remedy) -> str:
         candidate = remedy.candidate
-        name = (
-            "" if candidate is None or candidate.edge.variable is None else candidate.edge.variable
-        )
+        name = (candidate and candidate.edge.variable) or ""
         match remedy.kind:
             case Kind.MEET:
-                return f"had it been {name}"
+                return f"if it had met {name}"
             case Kind.ADD:
-                return f"had {self._with_condition(name)} come next"
+                return f"if an event for {self._with_condition(name)} had come next"
             case Kind.WITHOUT:
-                return "had that event not come"
+                return "if that event had not come"
             case Kind.LONGER:
-                assert candidate is not None
-                assert remedy.within_us is not None
-                came = self._at(int(self.run.history.events.time_us[candidate.row]))
-                return f"{name} came at {came}: within {print_duration(remedy.within_us)}"
+                return f"if time had not been up when {name} came{self._lateness(remedy)}"
             case Kind.NO_SKIP:
                 return "with `after match no skip`"
+
+    def _lateness(self, remedy: Remedy) -> str:
+        assert remedy.candidate is not None, "it is about an event that came too late"
+        time_us = self._time_us(remedy.candidate.row)
+        late_us = time_us - self.run.at_us
+        late = f", {print_duration(late_us)} later" if late_us else ""
+        return f" at {self._at(time_us)}{late}"

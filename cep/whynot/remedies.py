@@ -67,7 +67,7 @@ class Remedy:
 
 def remedies_of(run: Run, candidate: Candidate | None) -> Iterator[Remedy]:
     """What could be tried, in the order in which people would; each replays the key's events."""
-    if run.missing > 0 and candidate is not None:
+    if run.missing > 0 and candidate is not None and candidate.unmet:
         yield _meet(run, candidate)
     if run.missing > 0 and candidate is None:
         yield _add(run, edges_nearer(run.flat, run.state)[0])

@@ -51,7 +51,8 @@ class _Near:
     def rank(self) -> tuple[Any, ...]:
         unmet = (1 << 30, 0.0) if self.nearness is None else self.nearness.score
         is_skipped = self.run.fate is Fate.SKIP
-        return (self.distance_us, self.run.missing, is_skipped, *unmet, -self.run.at_us)
+        run = self.run
+        return (self.distance_us, is_skipped, run.missing, *unmet, -len(run.taken), -run.at_us)
 
 
 def why_not(
@@ -121,7 +122,7 @@ class _Search:
         found = histories(self.rules, self.data, self.pattern, keys)
         flat = flatten(build_nfa(self.pattern))
         near = [each for history in found for each in self._near(history, flat)]
-        best = sorted(near, key=lambda each: each.rank)[:limit]
+        best = _distinct(sorted(near, key=lambda each: each.rank), limit)
         return [self._described(each) for each in best], self._notes(key, found, bool(near))
 
     def _notes(self, key: Any, found: Sequence[History], some: bool) -> list[str]:
@@ -146,7 +147,7 @@ class _Search:
         """The attempts to look at closely, the nearest first."""
         at_us = attempts.runs.batch.at_us
         skipped = attempts.fate == Fate.SKIP
-        order = np.lexsort((-at_us, skipped, attempts.missing, self._distances(attempts)))
+        order = np.lexsort((-at_us, attempts.missing, skipped, self._distances(attempts)))
         return order[:POOL]
 
     def _distances(self, attempts: PatternAttempts) -> Int64s:
@@ -175,6 +176,20 @@ class _Search:
         remedies = list(remedies_of(near.run, candidate))
         describer = Describer(near.run, self.moment)
         return describer.near_miss(near.source, near.index, candidate, remedies)
+
+
+def _distinct(near: Iterable[_Near], limit: int) -> list[_Near]:
+    """The first ones, without those that took only events of one before them."""
+    chosen: list[_Near] = []
+    for each in near:
+        taken = set(each.run.taken)
+        if len(chosen) < limit and not any(
+            taken <= set(other.run.taken)
+            for other in chosen
+            if other.run.history is each.run.history
+        ):
+            chosen.append(each)
+    return chosen
 
 
 def _never_began(history: History, flat: FlatNfa, attempts: PatternAttempts) -> Run:
