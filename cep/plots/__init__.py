@@ -3,6 +3,7 @@
 from cep.plots.aggregates import windows
 from cep.plots.automata import automaton
 from cep.plots.distributions import distribution
+from cep.plots.funnels import funnel
 from cep.plots.late_events import lateness
 from cep.plots.matches import matches_over_time
 from cep.plots.timelines import timeline
@@ -10,6 +11,7 @@ from cep.plots.timelines import timeline
 __all__ = [
     "automaton",
     "distribution",
+    "funnel",
     "lateness",
     "matches_over_time",
     "timeline",

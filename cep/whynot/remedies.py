@@ -117,7 +117,7 @@ def _longer(run: Run) -> Iterator[Remedy]:
     first = run.taken[0 if pattern.within_scope is WithinScope.FIRST_LAST else -1][0]
     within_us = int(time_us[candidate.row] - time_us[first]) + 1
     longer = replace(pattern, within_us=within_us)
-    tried = _tried(run, longer, run.history.events, _with(run, candidate))
+    tried = _tried(run, longer, run.history.events, run.taken)
     yield Remedy(Kind.LONGER, *tried, candidate, within_us)
 
 
