@@ -65,18 +65,21 @@ def _names(task: Task) -> set[str]:
 
 
 def _collector(rules: Rules, pattern: Pattern) -> Rules:
-    """The rules with the patterns that others read only, and one that takes every event."""
+    """The rules with one more pattern, which takes every event that the given one reads.
+
+    That stays, so that what it reads is computed; of the others only those that are read.
+    """
     from cep.rules import Rules
 
     whole = rules.rule_set
-    read = set(_names_read(whole))
+    kept = {pattern.name, *_names_read(whole)}
     collector = Pattern(
         COLLECTOR,
         (Step(Variable("event")),),
         streams=pattern.streams,
         skip=Skip(SkipStrategy.NO_SKIP),
     )
-    patterns = (*(p for p in whole.patterns if p.name in read), collector)
+    patterns = (*(p for p in whole.patterns if p.name in kept), collector)
     return Rules(replace(whole, patterns=patterns), functions=rules.functions)
 
 

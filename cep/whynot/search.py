@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from heapq import nsmallest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from cep.whynot.candidates import Nearness, Run, nearest_event, run_of
 from cep.whynot.describe import Describer, Moment
 from cep.whynot.history import History, Key, histories
 from cep.whynot.remedies import remedies_of
-from cep.whynot.replay import replay
+from cep.whynot.replay import Replay, replay
 
 if TYPE_CHECKING:
     from cep.rules import Rules
@@ -121,7 +122,8 @@ class _Search:
         keys = self._nearest_keys() if key is None else {_key(self.pattern, key)}
         found = histories(self.rules, self.data, self.pattern, keys)
         flat = flatten(build_nfa(self.pattern))
-        near = [each for history in found for each in self._near(history, flat)]
+        replays = [replay(history, self.pattern, history.events) for history in found]
+        near = list(self._near(found, replays, flat))
         best = _distinct(sorted(near, key=lambda each: each.rank), limit)
         return [self._described(each) for each in best], self._notes(key, found, bool(near))
 
@@ -159,17 +161,31 @@ class _Search:
         before, behind = begin_us - batch.at_us, batch.start_us - end_us
         return np.maximum(np.maximum(before, behind), 0)
 
-    def _near(self, history: History, flat: FlatNfa) -> Iterable[_Near]:
-        found = replay(history, self.pattern, history.events)
-        attempts = found.attempts
-        if not len(attempts.missing) and not found.matches:
-            run = _never_began(history, flat, attempts)
-            yield _Near(run, None, 0, nearest_event(run), 0)
-        distances = self._distances(attempts)
-        for index in self._pool(attempts).tolist():
-            run = run_of(history, flat, attempts, index)
+    def _near(
+        self, found: Sequence[History], replays: Sequence[Replay], flat: FlatNfa
+    ) -> Iterator[_Near]:
+        """The nearest attempts of all histories, looked at closely."""
+        for history, replayed in zip(found, replays, strict=True):
+            if not len(replayed.attempts.missing) and not replayed.matches:
+                run = _never_began(history, flat, replayed.attempts)
+                yield _Near(run, None, 0, nearest_event(run), 0)
+        for at, index, distance_us in self._nearest([each.attempts for each in replays]):
+            attempts = replays[at].attempts
+            run = run_of(found[at], flat, attempts, index)
             nearness = nearest_event(run) if run.missing else None
-            yield _Near(run, attempts.runs, index, nearness, int(distances[index]))
+            yield _Near(run, attempts.runs, index, nearness, distance_us)
+
+    def _nearest(self, several: Sequence[PatternAttempts]) -> Iterator[tuple[int, int, int]]:
+        """(which of these, which of its attempts, distance) of the nearest of all."""
+        ranks: list[tuple[int, bool, int, int, int, int]] = []
+        for at, attempts in enumerate(several):
+            distances = self._distances(attempts)
+            for index in self._pool(attempts).tolist():
+                missing, fate = int(attempts.missing[index]), attempts.fate[index]
+                began, distance = attempts.runs.batch.start_us[index], int(distances[index])
+                ranks.append((distance, fate == Fate.SKIP, missing, int(began), at, index))
+        for distance, _, _, _, at, index in nsmallest(POOL, ranks):
+            yield at, index, distance
 
     def _described(self, near: _Near) -> NearMiss:
         candidate = None if near.nearness is None else near.nearness.candidate

@@ -159,10 +159,16 @@ def test_features_and_streams_that_rules_make_are_read_as_the_pattern_reads_them
     """)
     data = [event(1, 10), event(2, 1, "a"), event(3, 15)]
     nearest = rules.why_not(data, pattern="jump")[0].nearest
+    assert nearest == _without_the_second(rules).why_not(data)[0].nearest
     assert nearest is not None
     assert str(nearest.unmet[0]) == "amount > 3 * mean (amount = 15.0, mean = 5.5)"
     miss = rules.why_not([*data, event(4, 90)], pattern="twice")[0]
     assert (len(miss.taken), miss.missing, miss.key) == (1, 1, 17)
+
+
+def _without_the_second(rules: cep.Rules) -> cep.Rules:
+    """Nobody else reads the feature then."""
+    return cep.compile(rules.text[: rules.text.index("pattern twice")])
 
 
 def test_patterns_over_two_streams_and_without_a_key() -> None:
