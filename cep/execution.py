@@ -31,7 +31,7 @@ class Execution:
     """A bound rule set with its state. `schema`: the columns of all base streams as they arrive.
 
     `own_fields`: those of each stream. `undeclared`: those beside the ones that the rules declare,
-    which are no part of what tells an event from others.
+    which are no part of what tells an event from others. `traced`: results have attempts.
     """
 
     flow: Dataflow
@@ -39,6 +39,7 @@ class Execution:
     schema: pa.Schema
     own_fields: tuple[frozenset[str], ...]
     undeclared: frozenset[str] = frozenset()
+    traced: bool = False
 
     @classmethod
     def start(
@@ -51,6 +52,7 @@ class Execution:
         tables: Mapping[str, Any] | None = None,
         workers: int = 1,
         limits: Mapping[str, Limit] | None = None,
+        traced: bool = False,
     ) -> Execution:
         """Bind the rules to the streams. Raises RuleError where they do not fit them."""
         looked_up = _looked_up(rules, tables or {})
@@ -58,6 +60,7 @@ class Execution:
         runtime = Runtime(
             flow,
             workers=workers,
+            traced=traced,
             limits=limits,
             functions=rules.functions,
             tables=looked_up,
@@ -65,20 +68,20 @@ class Execution:
         names = [stream.name for stream in streams]
         order = [names.index(stream.name) for stream in flow.streams]
         own = tuple(own_fields[number] for number in order)
-        return cls(flow, runtime, schema, own, _undeclared(rules, schema))
+        return cls(flow, runtime, schema, own, _undeclared(rules, schema), traced)
 
     @classmethod
-    def of_nothing(cls, rules: Rules) -> Execution:
+    def of_nothing(cls, rules: Rules, traced: bool = False) -> Execution:
         """No data, so nothing is known of the streams: no event can come."""
         flow = rules.unbound()
         own = tuple(frozenset(field.name for field in s.fields) for s in flow.streams)
-        return cls(flow, Runtime(Dataflow((), ())), pa.schema([]), own)
+        return cls(flow, Runtime(Dataflow((), ())), pa.schema([]), own, traced=traced)
 
     def result(
         self, output: Output, events: int, seconds: float, notes: Sequence[str] = ()
     ) -> Result:
         """What came out, as tables."""
-        return make_result(self.layout, output, events, seconds, notes)
+        return make_result(self.layout, output, events, seconds, notes, traced=self.traced)
 
     @cached_property
     def layout(self) -> Layout:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cep.engine.ingest.feed import Feed, Ingested
     from cep.execution import Execution
     from cep.results.result import Result
+    from cep.whynot.answer import WhyNot
 
 NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 Progress = Callable[[int, "int | None"], None]
@@ -298,6 +299,7 @@ class Rules:
         end_of_stream: bool = True,
         progress: Progress | None = None,
         workers: int = 1,
+        trace: bool = False,
     ) -> Result:
         """All matches in the data.
 
@@ -307,11 +309,12 @@ class Rules:
         `workers`: threads that share the keys. Read in batches: memory holds a batch (with threads
         a few), the open runs and the result. `end_of_stream`: no event follows, so absences and
         timeouts at the end are decided; with False they stay open. `progress(rows_read, rows_in_all
-        or None)` is called per batch. Raises RuleError where the rules do not fit the columns,
-        DataError where the data cannot be read.
+        or None)` is called per batch. `trace`: `Result.attempts` tells how far runs came that
+        became no match; it takes memory for each of them. Raises RuleError where the rules do not
+        fit the columns, DataError where the data cannot be read.
         """
         begun = now_seconds()
-        run = self.open_run(data, workers)
+        run = self.open_run(data, workers, trace)
         output, events = Output(), 0
         for part, rows in run.steps(end_of_stream, progress):
             output.extend(part)
@@ -337,6 +340,29 @@ class Rules:
             yield run.execution.result(output, rows, now - begun, notes)
             begun = now_seconds()
 
+    def why_not(
+        self,
+        data: Any,
+        *,
+        key: Any = None,
+        around: Any = None,
+        pattern: str | None = None,
+        limit: int = 5,
+    ) -> WhyNot:
+        """The attempts that came nearest to a match: what each lacked, what ended it.
+
+        `data` as for `run`, to the end of the stream. `key`: of one key only (a tuple for several
+        fields); without it the near misses of all keys are ranked, fewest events missing first.
+        `around`: a time (datetime, or text), or a pair of times: attempts that were open then.
+        `pattern`: of this one only; else `limit` near misses of each. What would have helped is
+        tried on the key's own events: `NearMiss.suggestions` says of each whether it is enough.
+        Reads the data once or twice, and holds the events of the keys in question. Raises DataError
+        for a pattern, key or time that cannot be.
+        """
+        from cep.whynot.search import why_not
+
+        return why_not(self, data, key=key, around=around, pattern=pattern, limit=limit)
+
     def explain(self, data: Any = None) -> Explanation:
         """How the patterns are run: automata, and what is evaluated where. `str()` is text.
 
@@ -347,7 +373,7 @@ class Rules:
         flow = self._unbound if data is None else self.open_run(data).execution.flow
         return explain([n.plan for n in flow.nodes if isinstance(n.plan, Pattern)], flow.streams)
 
-    def open_run(self, data: Any, workers: int = 1) -> Run:
+    def open_run(self, data: Any, workers: int = 1, traced: bool = False) -> Run:
         """The rules met with the data, for those that read what the engine hands out as arrays."""
         from cep.engine.ingest.feed import open_feed
         from cep.execution import Execution
@@ -355,9 +381,15 @@ class Rules:
         given, tables = self.by_name(data)
         feed = open_feed(given, self.base_streams)
         if feed.is_void:
-            return Run(feed, Execution.of_nothing(self))
+            return Run(feed, Execution.of_nothing(self, traced))
         execution = Execution.start(
-            self, feed.streams, feed.schema, feed.own_fields, tables=tables, workers=workers
+            self,
+            feed.streams,
+            feed.schema,
+            feed.own_fields,
+            tables=tables,
+            workers=workers,
+            traced=traced,
         )
         return Run(feed, execution)
 

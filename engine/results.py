@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,47 @@ class MatchBatch:
     def end_us(self) -> Int64s:
         """(m,) time of each match's last event."""
         return self.event_time_us[self.row[self.offsets[1:] - 1]]
+
+    def only(self, rows: Int64s) -> MatchBatch:
+        """Some of the matches, in this order."""
+        lengths = np.diff(self.offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        places = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return replace(
+            self,
+            offsets=offsets,
+            variable=self.variable[places],
+            row=self.row[places],
+            at_us=self.at_us[rows],
+        )
+
+
+class Fate(IntEnum):
+    """What ended a run that became no match."""
+
+    TIME = 0
+    NEGATION = 1
+    UNLESS = 2
+    NOT_NEXT = 3  # a strict link, and the next event was another
+    SKIP = 4
+    OPEN = 5  # nothing: the stream has ended
+
+
+@dataclass(frozen=True, slots=True)
+class EndedBatch:
+    """Runs of one pattern that became no match, shapes (m,), as `runs.at_us` says when.
+
+    `state`: of the automaton, where it waited; -1 where it was complete and another match dropped
+    it. `missing`: how many events more would have made it one, at least. `cause`: the place in the
+    input of the event that ended it, -1 where time alone did. `fate`: of `Fate`. Of runs that began
+    at the same event in a step only the nearest is there.
+    """
+
+    runs: MatchBatch
+    state: Int64s
+    missing: Int64s
+    fate: Int64s
+    cause: Int64s
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +146,7 @@ class Output:
 
     matches: list[MatchBatch] = field(default_factory=list)
     timeouts: list[MatchBatch] = field(default_factory=list)
+    ended: list[EndedBatch] = field(default_factory=list)  # where runs are traced
     errors: list[ErrorBatch] = field(default_factory=list)
     rows: list[RowBatch] = field(default_factory=list)
     late: list[LateBatch] = field(default_factory=list)
@@ -112,6 +155,7 @@ class Output:
     def extend(self, other: Output) -> None:
         self.matches += other.matches
         self.timeouts += other.timeouts
+        self.ended += other.ended
         self.errors += other.errors
         self.rows += other.rows
         self.late += other.late

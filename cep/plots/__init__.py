@@ -4,6 +4,7 @@ from cep.plots.aggregates import windows
 from cep.plots.automata import automaton
 from cep.plots.backtests import precision_recall, scores
 from cep.plots.distributions import distribution
+from cep.plots.funnels import funnel
 from cep.plots.late_events import lateness
 from cep.plots.matches import matches_over_time
 from cep.plots.sweeps import sweep_heatmap
@@ -12,6 +13,7 @@ from cep.plots.timelines import timeline
 __all__ = [
     "automaton",
     "distribution",
+    "funnel",
     "lateness",
     "matches_over_time",
     "precision_recall",

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import pyarrow as pa
 
+from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.pattern import Stream
 from cep.engine.batch import Int64s
 from cep.engine.results import ErrorBatch, MatchBatch, Output
+from cep.results.attempts import AttemptTable, attempts_of
 from cep.results.columns import EventPool, Events, Layout, PatternMatches, take
 from cep.results.errors import ErrorRow, ErrorTable
 from cep.results.tables import LateTable, RowTables
@@ -357,6 +359,7 @@ class Result:
         notes: Sequence[str] = (),
         tables: RowTables | None = None,
         late: LateTable | None = None,
+        attempts: AttemptTable | None = None,
     ) -> None:
         self.matches = matches
         self.timeouts = timeouts
@@ -364,6 +367,7 @@ class Result:
         self.late = late if late is not None else LateTable()
         self.events = events
         self.seconds = seconds
+        self._attempts = attempts
         self._errors = tuple(errors)
         self._notes = tuple(notes)
 
@@ -379,6 +383,13 @@ class Result:
         counted, kept = len(self.errors), self.errors.rows_kept
         more = [f"{counted:,} errors, of which {kept:,} are kept"] if kept < counted else []
         return [*self._notes, *more]
+
+    @property
+    def attempts(self) -> AttemptTable:
+        """What began and became no match. DataError unless the run was made with `trace=True`."""
+        if self._attempts is None:
+            raise DataError("attempts are told by a traced run only: rules.run(data, trace=True)")
+        return self._attempts
 
     def why(self, match: Match | int) -> Why:
         """Event by event, which variable took it and what held, with which values.
@@ -415,8 +426,10 @@ def make_result(
     events: int = 0,
     seconds: float = 0.0,
     notes: Sequence[str] = (),
+    *,
+    traced: bool = False,
 ) -> Result:
-    """An engine's output as tables."""
+    """An engine's output as tables. `traced`: it tells of runs that became no match."""
     matches = MatchTable(layout, output.matches)
     timeouts = MatchTable(replace(layout, timeouts=True), output.timeouts)
     return Result(
@@ -428,4 +441,5 @@ def make_result(
         [*notes, *output.notes],
         RowTables(layout.nodes, output.rows),
         LateTable(output.late),
+        attempts_of(layout, output.matches, output.ended) if traced else None,
     )

@@ -9,7 +9,7 @@ at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -49,9 +49,9 @@ class Reason:
     def __str__(self) -> str:
         if self.holds is None:
             return f"{self.text} ({NOT_KEPT})"
-        values = [f"{name} = {_shown(value)}" for name, value in self.values.items()]
-        shown = ", ".join(value for value in values if value != self.text)
-        return f"{self.text} ({shown})" if shown else self.text
+        values = [f"{name} = {shown(value)}" for name, value in self.values.items()]
+        said = ", ".join(value for value in values if value != self.text)
+        return f"{self.text} ({said})" if said else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +78,13 @@ class Why:
     absent: tuple[str, ...]
 
     def __str__(self) -> str:
-        key = "" if self.key is None else f", key {_shown(self.key)}"
-        lasted = _shown(self.taken[-1].time - self.taken[0].time)
-        bound = "" if self.within is None else f" (within {_shown(self.within)})"
+        key = "" if self.key is None else f", key {shown(self.key)}"
+        lasted = shown(self.taken[-1].time - self.taken[0].time)
+        bound = "" if self.within is None else f" (within {shown(self.within)})"
         size = f"{len(self.taken)} event{'s' if len(self.taken) > 1 else ''}"
-        lines = [f"{self.pattern}{key}: {size} in {lasted}{bound}"]
-        width = max(len(one.variable) for one in self.taken)
-        for one in self.taken:
-            reasons = [str(reason) for reason in one.reasons] or ["any event"]
-            begin = f"  {one.time.isoformat(' ')}  {one.variable:<{width}}  "
-            lines.append(begin + reasons[0])
-            lines += [" " * len(begin) + reason for reason in reasons[1:]]
-        return "\n".join([*lines, *(f"  {sentence}" for sentence in self.absent)])
+        head = f"{self.pattern}{key}: {size} in {lasted}{bound}"
+        absent = (f"  {sentence}" for sentence in self.absent)
+        return "\n".join([head, *taken_lines(self.taken), *absent])
 
     def __repr__(self) -> str:
         return f"<Why: {self}>"
@@ -105,8 +100,18 @@ class Why:
             if not one.reasons:
                 yield row
             for reason in one.reasons:
-                values = ", ".join(f"{n} = {_shown(v)}" for n, v in reason.values.items())
+                values = ", ".join(f"{n} = {shown(v)}" for n, v in reason.values.items())
                 yield row | {"condition": reason.text, "holds": reason.holds, "values": values}
+
+
+def taken_lines(taken: Sequence[Taken]) -> Iterator[str]:
+    """Events with their reasons, a line for each reason, aligned."""
+    width = max((len(one.variable) for one in taken), default=0)
+    for one in taken:
+        reasons = [str(reason) for reason in one.reasons] or ["any event"]
+        begin = f"  {one.time.isoformat(' ')}  {one.variable:<{width}}  "
+        yield begin + reasons[0]
+        yield from (" " * len(begin) + reason for reason in reasons[1:])
 
 
 def why(source: PatternMatches, index: int, key: Any) -> Why:
@@ -143,7 +148,7 @@ def _reasons(pattern: Pattern, one: MatchBatch, events: pa.Table) -> dict[str, l
     """For each variable and each part of its condition a reason for every event of the match."""
     from cep.engine.columns.measures import evaluate_at
 
-    before, size = _before_each(one), len(one.row)
+    before, size, known = _before_each(one), len(one.row), set(events.schema.names)
 
     def evaluated(expression: Expression) -> list[Any]:
         values: list[Any] = evaluate_at(before, events, expression).to_pylist()
@@ -152,17 +157,23 @@ def _reasons(pattern: Pattern, one: MatchBatch, events: pa.Table) -> dict[str, l
     found: dict[str, list[list[Reason]]] = {}
     for definition in pattern.definitions:
         parts = [] if definition.condition is None else conjuncts(definition.condition)
-        reasons = [_part(part, set(events.schema.names), evaluated, size) for part in parts]
+        reasons = [
+            reasons_of(part, evaluated, size)
+            if _fields_of(part) <= known
+            else [Reason(print_expression(part), None, {})] * size
+            for part in parts
+        ]
         if definition.stream is not None:
             reasons.insert(0, [Reason(f"from {definition.stream}", True, {})] * size)
         found[definition.variable] = reasons
     return found
 
 
-def _part(part: Expression, known: set[str], evaluated: Any, size: int) -> list[Reason]:
+def reasons_of(
+    part: Expression, evaluated: Callable[[Expression], Sequence[Any]], size: int
+) -> list[Reason]:
+    """What a part of a condition says of so many events, of which `evaluated` gives the values."""
     text = print_expression(part)
-    if not _fields_of(part) <= known:
-        return [Reason(text, None, {})] * size
     leaves = {print_expression(leaf): evaluated(leaf) for leaf in _leaves(part)}
     return [
         Reason(text, bool(holds), {name: values[at] for name, values in leaves.items()})
@@ -212,7 +223,7 @@ def _condition(definition: Definition | None) -> str:
     return print_expression(definition.condition)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as rules would write it."""
     if isinstance(value, str):
         return print_text(value)
@@ -223,5 +234,5 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "NULL"}[value]
     if isinstance(value, Sequence):
-        return "(" + ", ".join(map(_shown, value)) + ")"
+        return "(" + ", ".join(map(shown, value)) + ")"
     return str(value)

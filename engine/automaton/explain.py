@@ -9,17 +9,11 @@ from dataclasses import dataclass
 from cep.engine.algebra.expression import Expression
 from cep.engine.algebra.pattern import Pattern, Stream
 from cep.engine.algebra.printer import print_expression, print_pattern
+from cep.engine.automaton.flat import FlatNfa, condition_name, guard_text, state_names
 from cep.engine.automaton.nfa import build_nfa
 from cep.engine.automaton.program import RegisterSpec, split_condition
 from cep.engine.automaton.states import Action
-from cep.engine.automaton.tables import (
-    FlatNfa,
-    Tables,
-    build_tables,
-    condition_name,
-    guard_text,
-    state_names,
-)
+from cep.engine.automaton.tables import Tables, build_tables
 from cep.engine.kernels.codes import Register
 from cep.engine.state.interning import TextCodes
 

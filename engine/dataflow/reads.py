@@ -61,7 +61,7 @@ class TableMembers:
 
         return replace(
             pattern,
-            steps=_changed_steps(pattern.steps, change),
+            steps=changed_steps(pattern.steps, change),
             definitions=tuple(
                 replace(d, condition=d.condition and change(d.condition))
                 for d in pattern.definitions
@@ -110,7 +110,8 @@ def _changed_outputs(outputs: tuple[Output, ...], change: Change) -> tuple[Outpu
     return tuple(replace(output, value=change(output.value)) for output in outputs)
 
 
-def _changed_steps(steps: tuple[Step, ...], change: Change) -> tuple[Step, ...]:
+def changed_steps(steps: tuple[Step, ...], change: Change) -> tuple[Step, ...]:
+    """Steps with every expression in them changed."""
     return tuple(
         replace(
             step,
@@ -124,11 +125,11 @@ def _changed_steps(steps: tuple[Step, ...], change: Change) -> tuple[Step, ...]:
 def _changed_element(element: Element, change: Change) -> Element:
     match element:
         case Group(steps):
-            return Group(_changed_steps(steps, change))
+            return Group(changed_steps(steps, change))
         case Alternation(branches):
-            return Alternation(tuple(_changed_steps(branch, change) for branch in branches))
+            return Alternation(tuple(changed_steps(branch, change) for branch in branches))
         case Permutation(elements, inner):
-            return Permutation(_changed_steps(elements, change), inner)
+            return Permutation(changed_steps(elements, change), inner)
     return element
 
 

@@ -32,6 +32,7 @@ from cep.engine.kernels.layout import (
     STATE_PENDING,
     STATE_WINDOW_US,
     TELLS_TIME,
+    TIME_UP,
     TIMED_OUT,
     TIMER_DUE_US,
     TIMER_KEY,
@@ -44,6 +45,7 @@ from cep.engine.kernels.layout import (
 )
 from cep.engine.kernels.lists import append_run, drop_first_run, free_run, has_room
 from cep.engine.kernels.timers import add_timer, drop_first_timer
+from cep.engine.kernels.tracing import trace_run
 from cep.engine.kernels.waiting import complete, release
 
 
@@ -142,6 +144,7 @@ def end_run(automaton: Automaton, arena: Arena, run: int, at_us: int, since: int
             return
         complete(automaton, arena, node, arena.runs[run, RUN_START], at_us, NEVER)
     else:
+        trace_run(arena, run, at_us, NO_EVENT, TIME_UP)
         time_out(automaton, arena, node, at_us, since)
 
 

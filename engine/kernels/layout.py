@@ -117,6 +117,7 @@ class Arena(NamedTuple):
     waiting: Int64s
     found: Int64s
     timed_out: Int64s
+    ended: Int64s  # runs that ended without a match, where that is traced
     faults: Int64s
     done: Int64s  # matches completed by the step in hand
     heap: Int64s  # the waiting matches of the key in hand
@@ -130,7 +131,9 @@ START_CHILD = 9  # NODE_CHILD of the virtual run
 TIMERS = 10
 RUNS_REFUSED, RUNS_DROPPED = 11, 12  # by a limit
 BLOCKED = 13  # the key that lacked room
-COUNTERS = 14
+ENDED = 14  # rows of `ended`; below 0: ends are not traced
+COUNTERS = 15
+UNTRACED = word(-(1 << 62))
 RUN_STATE, RUN_NODE, RUN_START_US, RUN_START, RUN_PREVIOUS_US, RUN_NEXT = range(6)
 RUN_FIELDS = 6
 NODE_PARENT, NODE_VARIABLE, NODE_SEQUENCE = range(3)
@@ -147,6 +150,9 @@ MATCH_NODE, MATCH_START = range(2)  # done, heap
 OUT_NODE, OUT_AT_US = range(2)  # found, timed_out
 OUT_SEQUENCE = 2  # of the event whose step made it known; -1: time alone did
 OUT_FIELDS = 3
+END_STATE, END_REASON = 3, 4  # ended: as in found, and in which state, by what
+END_FIELDS = 5
+TIME_UP, NEGATED, UNLESS_MET, NOT_NEXT, SKIPPED, OPEN = range(6)  # END_REASON
 TIMER_DUE_US, TIMER_KEY = range(2)  # timers
 FAULT_EVENT, FAULT_CONDITION, FAULT_CODE = range(3)
 SLOT_VALUE, SLOT_NULL, SLOT_FAULT = range(3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cep.engine.kernels.jit import inlined
 from cep.engine.kernels.layout import (
+    ENDED,
     FOUND,
     FREE_RUN,
     FREE_RUNS,
@@ -82,6 +83,7 @@ def has_room(arena: Arena, keys: Int64s, key: int, made: int) -> bool:
         and arena.heap.shape[0] >= done
         and arena.found.shape[0] - counters[FOUND] >= done
         and arena.timed_out.shape[0] - counters[TIMED_OUT] >= keys[key, KEY_RUNS]
+        and arena.ended.shape[0] - counters[ENDED] >= 2 * done
         and arena.timers.shape[0] > counters[TIMERS]
     )
     return fits

@@ -42,7 +42,9 @@ from cep.engine.kernels.layout import (
     KEY_TAIL,
     KEY_WAITING,
     LIMITED,
+    NEGATED,
     NEVER,
+    NOT_NEXT,
     RUN_NEXT,
     RUN_NODE,
     RUN_PREVIOUS_US,
@@ -63,6 +65,7 @@ from cep.engine.kernels.layout import (
     STATE_KILLS_END,
     TAKE,
     UNLESS,
+    UNLESS_MET,
     Arena,
     Automaton,
     Events,
@@ -71,6 +74,7 @@ from cep.engine.kernels.layout import (
 )
 from cep.engine.kernels.lists import append_run, drop_first_run, free_run, has_room, new_run
 from cep.engine.kernels.machine import truths
+from cep.engine.kernels.tracing import trace_run
 from cep.engine.kernels.waiting import complete, release
 
 # ---------------------------------------------------------------------- steps
@@ -181,11 +185,13 @@ def step(
         automaton.settings[ACROSS],
     )
     unless = automaton.settings[UNLESS]
-    if unless >= 0 and run != START_RUN and (bits >> unless) & 1:
-        return
-    killed = run != START_RUN and is_killed(automaton, state, bits)
     time_us = events.rows[event, EVENT_TIME_US]
     sequence = events.rows[event, EVENT_SEQUENCE]
+    if unless >= 0 and run != START_RUN and (bits >> unless) & 1:
+        trace_run(arena, run, time_us, sequence, UNLESS_MET)
+        return
+    killed = run != START_RUN and is_killed(automaton, state, bits)
+    goes_on = run == START_RUN
     for edge in range(states[state, STATE_EDGES], states[state, STATE_EDGES_END]):
         if not accepts(bits, edges[edge, EDGE_REQUIRE], edges[edge, EDGE_FORBID]):
             continue
@@ -198,10 +204,14 @@ def step(
             previous_us = time_us
             is_complete = is_complete or is_final_after(automaton, edge, bits)
         if target != FINAL and not killed:
+            goes_on = True
             add_run(automaton, arena, keys, key, run, target, taken, previous_us, sequence)
         if is_complete:
+            goes_on = True
             began = sequence if run == START_RUN else arena.runs[run, RUN_START]
             complete(automaton, arena, taken, began, time_us, sequence)
+    if not goes_on:
+        trace_run(arena, run, time_us, sequence, NEGATED if killed else NOT_NEXT)
 
 
 @inlined

@@ -8,6 +8,7 @@ from cep.engine.kernels.layout import (
     DONE,
     DROPPED,
     FAULT_SKIP_TARGET,
+    FINAL,
     FOUND,
     FREE_WAITING,
     FREE_WAITINGS,
@@ -34,6 +35,7 @@ from cep.engine.kernels.layout import (
     RUN_STATE,
     SKIP,
     SKIP_VARIABLE,
+    SKIPPED,
     TO_LAST,
     TO_NEXT_ROW,
     WAITING_NEXT,
@@ -46,6 +48,7 @@ from cep.engine.kernels.layout import (
 )
 from cep.engine.kernels.lists import drop_first_run, first_open_run
 from cep.engine.kernels.machine import add_fault
+from cep.engine.kernels.tracing import trace, trace_run
 
 
 @inlined
@@ -113,8 +116,8 @@ def release(
         size = pop_waiting(arena, size)
         emit(arena, node, at_us, sequence)
         limit = skip_limit(automaton, arena, node, start, event)
-        size = prune_waiting(arena, limit, size)
-        skip_runs(automaton, arena, keys, key, limit, event)
+        size = prune_waiting(arena, limit, size, at_us, sequence)
+        skip_runs(automaton, arena, keys, key, limit, event, at_us, sequence)
     store_waiting(arena, keys, key, size)
 
 
@@ -195,10 +198,12 @@ def sink_waiting(arena: Arena, at: int, size: int) -> None:
 
 
 @helper
-def prune_waiting(arena: Arena, limit: int, size: int) -> int:
+def prune_waiting(arena: Arena, limit: int, size: int, at_us: int, sequence: int) -> int:
     kept = ZERO
     for i in range(size):
-        if arena.heap[i, MATCH_START] > limit:
+        if arena.heap[i, MATCH_START] <= limit:
+            trace(arena, arena.heap[i, MATCH_NODE], FINAL, at_us, sequence, SKIPPED)
+        else:
             arena.heap[kept, MATCH_NODE] = arena.heap[i, MATCH_NODE]
             arena.heap[kept, MATCH_START] = arena.heap[i, MATCH_START]
             kept += 1
@@ -234,7 +239,14 @@ def skip_limit(automaton: Automaton, arena: Arena, node: int, start: int, event:
 
 @helper
 def skip_runs(
-    automaton: Automaton, arena: Arena, keys: Int64s, key: int, limit: int, event: int
+    automaton: Automaton,
+    arena: Arena,
+    keys: Int64s,
+    key: int,
+    limit: int,
+    event: int,
+    at_us: int,
+    sequence: int,
 ) -> None:
     """Drop the open runs that began at or before `limit`.
 
@@ -244,10 +256,12 @@ def skip_runs(
     if event < 0 and automaton.settings[KEEP_TIMEOUTS]:
         run = keys[key, KEY_HEAD]
         while run >= 0 and arena.runs[run, RUN_START] <= limit:
+            trace_run(arena, run, at_us, sequence, SKIPPED)
             arena.runs[run, RUN_STATE] = min(
                 arena.runs[run, RUN_STATE], DROPPED - arena.runs[run, RUN_STATE]
             )
             run = arena.runs[run, RUN_NEXT]
         return
     while keys[key, KEY_HEAD] >= 0 and arena.runs[keys[key, KEY_HEAD], RUN_START] <= limit:
+        trace_run(arena, keys[key, KEY_HEAD], at_us, sequence, SKIPPED)
         drop_first_run(arena, keys, key)

@@ -9,9 +9,10 @@ import numpy as np
 
 from cep.engine.algebra.expression import Expression
 from cep.engine.algebra.pattern import Pattern
+from cep.engine.automaton.flat import condition_name
 from cep.engine.automaton.nfa import build_nfa
 from cep.engine.automaton.program import split_condition
-from cep.engine.automaton.tables import Tables, build_tables, condition_name
+from cep.engine.automaton.tables import Tables, build_tables
 from cep.engine.batch import Bools, Int64s
 from cep.engine.columns.evaluator import EvaluationError
 from cep.engine.kernels import layout
@@ -49,8 +50,9 @@ class MatchOperator:
     """Runs one bound pattern over its keys. Knows no clock and no file.
 
     `streams`: number of each stream, as `EventBatch.stream` has it. `texts` gives texts their codes
-    and is shared by all operators of a runtime. A batch is prepared once (no runs change by that)
-    and then worked on by each shard, on whichever thread.
+    and is shared by all operators of a runtime. `traced`: runs that end without a match are told.
+    A batch is prepared once (no runs change by that) and then worked on by each shard, on whichever
+    thread.
     """
 
     def __init__(
@@ -61,6 +63,8 @@ class MatchOperator:
         capacity: int = 1024,
         shards: int = 1,
         limit: Limit | None = None,
+        *,
+        traced: bool = False,
     ) -> None:
         self.pattern = pattern
         self._streams = streams
@@ -69,7 +73,7 @@ class MatchOperator:
         nfa = self.tables.flat.nfa
         self._own = [split_condition(c.expression)[0] for c in nfa.conditions]
         self._own_numbers = self._numbers_of_own_streams()
-        self.shards = [MatchShard(self, n, capacity, limit) for n in range(shards)]
+        self.shards = [MatchShard(self, n, capacity, limit, traced) for n in range(shards)]
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -220,11 +224,16 @@ class MatchShard:
     """The runs of one pattern for the keys of one shard."""
 
     def __init__(
-        self, operator: MatchOperator, number: int, capacity: int, limit: Limit | None
+        self,
+        operator: MatchOperator,
+        number: int,
+        capacity: int,
+        limit: Limit | None,
+        traced: bool,
     ) -> None:
         self._operator = operator
         self._number = number
-        self.runs = RunArena(operator.tables, capacity, limit)
+        self.runs = RunArena(operator.tables, capacity, limit, traced=traced)
         self._now_us = BEGINNING
 
     @property
@@ -267,6 +276,7 @@ class MatchShard:
     def close(self, last_us: int) -> None:
         """The final watermark: deadlines pass, and what waits for them comes out."""
         self.runs.expire(layout.NEVER, last_us)
+        self.runs.trace_open(last_us)
 
     # ------------------------------------------------------------------ state
 

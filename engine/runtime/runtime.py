@@ -52,7 +52,7 @@ class Runtime:
 
     Batches must come in event-time order; their `stream` numbers are those of `flow.streams`, whose
     fields are complete. `workers`: how many threads share the keys. `capacity` is the first size of
-    growing buffers.
+    growing buffers. `traced`: `Output.ended` tells of runs that become no match.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Runtime:
         workers: int = 1,
         slice_rows: int | None = None,
         capacity: int = 1024,
+        traced: bool = False,
         limits: Mapping[str, Limit] | None = None,
         functions: Functions = NO_FUNCTIONS,
         tables: Mapping[str, pa.Table] | None = None,
@@ -81,6 +82,7 @@ class Runtime:
             hidden=self._hidden,
             shards=workers,
             capacity=capacity,
+            traced=traced,
             limits=limits or {},
             functions=functions,
             tables=tables or {},

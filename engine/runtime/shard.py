@@ -22,7 +22,7 @@ from cep.engine.operators.fed import Failure
 from cep.engine.operators.match import BEGINNING, Interest, MatchOperator
 from cep.engine.operators.windows.rows import FiredRows
 from cep.engine.runtime.window_node import WindowNode, WindowPart
-from cep.engine.state.arena import Chains
+from cep.engine.state.chains import Chains, Ended
 from cep.engine.state.key_space import KeySpace
 
 T = TypeVar("T")
@@ -39,6 +39,7 @@ class HandedOver:
 
     matches: list[Chains]
     timeouts: list[Chains]
+    ended: list[Ended]
     rows: list[list[FiredRows]]
     failures: list[list[Failure]]
     window_failures: list[list[Failure]]
@@ -98,6 +99,7 @@ class TaskShard:
         return HandedOver(
             [shard.runs.take_found() for shard in shards],
             [shard.runs.take_timed_out() for shard in shards],
+            [shard.runs.take_ended() for shard in shards],
             [window.take(self.number, self._spaces[window.key]) for window in self._windows],
             failures,
             [window.take_failures(self.number) for window in self._windows],

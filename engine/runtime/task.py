@@ -28,13 +28,13 @@ from cep.engine.columns.data import ARROW_TYPES, data_type_of
 from cep.engine.dataflow.tasks import TaskPlan
 from cep.engine.operators.fed import Failure, Fed
 from cep.engine.operators.match import BEGINNING, MatchOperator
-from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
+from cep.engine.results import EndedBatch, ErrorBatch, LateBatch, MatchBatch, Output
 from cep.engine.runtime.derived import match_rows
 from cep.engine.runtime.enrich import Added, Enricher, Enriching, lookup_operators
 from cep.engine.runtime.shard import HandedOver, TaskShard, joined
 from cep.engine.runtime.stages import Stages, results_of
 from cep.engine.runtime.window_node import WindowNode
-from cep.engine.state.arena import Chains
+from cep.engine.state.chains import Chains, Ended
 from cep.engine.state.event_store import EventStore, take_rows
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.key_space import KeyedState, KeySpace
@@ -51,7 +51,8 @@ class Wiring:
     """What all tasks of a runtime have in common.
 
     `read`: the names of the streams that some node reads: their rows must be made. `hidden`: fields
-    that are in no match's events. `stages`: the threads; None: all happens on the caller's.
+    that are in no match's events. `traced`: runs that become no match are told, too. `stages`: the
+    threads; None: all happens on the caller's.
     """
 
     texts: TextCodes
@@ -59,6 +60,7 @@ class Wiring:
     hidden: frozenset[str] = frozenset()
     shards: int = 1
     capacity: int = 1024
+    traced: bool = False
     limits: Mapping[str, Limit] = field(default_factory=dict)
     functions: Functions = field(default_factory=dict)
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
@@ -124,6 +126,7 @@ class Task:
                 wiring.capacity,
                 wiring.shards,
                 wiring.limits.get(node.name),
+                traced=wiring.traced and node.kind is NodeKind.PATTERN,
             )
             for node in self.nodes
             if isinstance(node.plan, Pattern)
@@ -346,7 +349,9 @@ class Task:
         """What shards have handed over; events of the slice that are still needed are kept."""
         found = [Chains.joined(parts) for parts in zip(*(h.matches for h in handed), strict=True)]
         timed = [Chains.joined(parts) for parts in zip(*(h.timeouts for h in handed), strict=True)]
-        reported = [c.sequence for c in (*found, *timed) if len(c.sequence)]
+        ended = [Ended.joined(parts) for parts in zip(*(h.ended for h in handed), strict=True)]
+        told = (*found, *timed, *(each.chains for each in ended))
+        reported = [c.sequence for c in told if len(c.sequence)]
         if fed is not None:
             self._keep_events(fed, [*(h.needed for h in handed), *reported])
         output = Output()
@@ -355,14 +360,19 @@ class Task:
         if not reported:
             return output
         events = self._reported(reported)
-        for node, operator, matches, timeouts in zip(
-            self.nodes, self.operators, found, timed, strict=True
+        for node, operator, matches, timeouts, dead in zip(
+            self.nodes, self.operators, found, timed, ended, strict=True
         ):
             if len(matches.at_us):
                 batch = events.batch(operator, matches, self._hidden_from(node))
                 self._add_matches(output, node, batch, matches, fed)
             if len(timeouts.at_us):
                 output.timeouts.append(events.batch(operator, timeouts, self._hidden_from(node)))
+            if len(dead.reason):
+                runs = events.batch(operator, dead.chains, self._hidden_from(node))
+                output.ended.append(
+                    EndedBatch(runs, dead.state, dead.missing, dead.reason, dead.chains.cause)
+                )
         return output
 
     def _hidden_from(self, node: Node) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -11,8 +10,9 @@ import numpy as np
 
 from cep.engine.automaton.tables import Tables
 from cep.engine.batch import Bools, Int64s
-from cep.engine.kernels import chains, deadlines, layout, runs
+from cep.engine.kernels import chains, deadlines, layout, runs, tracing
 from cep.engine.state.arena_snapshot import fill, gather, link_free, save
+from cep.engine.state.chains import Chains, Ended
 from cep.engine.state.key_slots import KeySlots
 from cep.engine.state.limits import Limit, limited
 from cep.engine.state.snapshot import Parts, Snapshot
@@ -23,53 +23,35 @@ NO_STATE[layout.KEY_TIMER] = layout.NEVER
 FAULTS_MAX = 4096  # faults told apart per call; more of one call are counted with the last event
 
 
-@dataclass(frozen=True, slots=True)
-class Chains:
-    """Captured events of several matches: match i is [offsets[i]:offsets[i + 1]].
-
-    `sequence[offsets[i]]` is the event that began it. `cause`, shape (m,): the event whose step
-    made the match known, -1 where time alone did.
-    """
-
-    offsets: Int64s
-    variable: Int64s
-    sequence: Int64s
-    at_us: Int64s
-    cause: Int64s
-
-    @classmethod
-    def joined(cls, parts: Sequence[Chains]) -> Chains:
-        """Several as one, in this order."""
-        if len(parts) == 1:
-            return parts[0]
-        begins = np.cumsum([0, *(len(part.sequence) for part in parts)])
-        offsets = [part.offsets[:-1] + at for part, at in zip(parts, begins, strict=False)]
-        return cls(
-            np.concatenate([*offsets, begins[-1:]]),
-            np.concatenate([part.variable for part in parts]),
-            np.concatenate([part.sequence for part in parts]),
-            np.concatenate([part.at_us for part in parts]),
-            np.concatenate([part.cause for part in parts]),
-        )
-
-
 class RunArena:
     """All runs of a pattern, their captures and the per-key lists, grown as the kernel asks.
 
     Keys have a row in `keys` while they have state: what is held and what is walked over grows with
     the pattern's own open runs, not with all keys or all events. `capacity` is the first size of
-    every buffer; tests make it tiny.
+    every buffer; tests make it tiny. `traced`: runs that end without a match are told, too.
     """
 
-    def __init__(self, tables: Tables, capacity: int = 1024, limit: Limit | None = None) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        capacity: int = 1024,
+        limit: Limit | None = None,
+        *,
+        traced: bool = False,
+    ) -> None:
         self._tables = tables
         self._automaton = limited(tables.automaton, limit)
+        if traced:
+            self._automaton = _telling_time(self._automaton)
         self._nodes_at_last_count = capacity
         self._slots = KeySlots()
         self._found: list[Chains] = []
         self._timed_out: list[Chains] = []
+        self._ended: list[Ended] = []
         self.arena = _empty_arena(tables, capacity)
         self.keys = _empty_keys(capacity)
+        self._traced = traced
+        self.arena.counters[layout.ENDED] = 0 if traced else layout.UNTRACED
 
     # ------------------------------------------------------------------ running
 
@@ -125,6 +107,19 @@ class RunArena:
         timed_out, self._timed_out = Chains.joined(self._timed_out), []
         return timed_out
 
+    def take_ended(self) -> Ended:
+        """The runs that ended without a match since the last call, where that is traced."""
+        self._read_out()
+        ended, self._ended = Ended.joined(self._ended), []
+        return ended
+
+    def trace_open(self, now_us: int) -> None:
+        """The stream has ended: open runs have ended with it."""
+        if self._traced:
+            self._read_out()
+            self._grow("ended", 0, self.open_runs)
+            tracing.trace_open(self.arena, self.keys[: self._slots.count], now_us)
+
     def take_faults(self) -> list[tuple[int, int, int]]:
         """(event, condition, code) of each fault of the last `process`."""
         count = int(self.arena.counters[layout.FAULTS])
@@ -141,6 +136,21 @@ class RunArena:
             if count or not parts:
                 parts.append(self._chains(out[:count]))
             self.arena.counters[counter] = 0
+        self._read_out_ended()
+
+    def _read_out_ended(self) -> None:
+        count = max(int(self.arena.counters[layout.ENDED]), 0)
+        if count or not self._ended:
+            out = self.arena.ended[:count]
+            ended = Ended(
+                self._chains(out),
+                out[:, layout.END_STATE].copy(),
+                self._tables.missing[out[:, layout.END_STATE]],
+                out[:, layout.END_REASON].copy(),
+            )
+            self._ended.append(ended.nearest())
+        if self._traced:
+            self.arena.counters[layout.ENDED] = 0
 
     def _chains(self, out: Int64s) -> Chains:
         nodes = np.ascontiguousarray(out[:, layout.OUT_NODE])
@@ -372,6 +382,8 @@ class RunArena:
         self._grow("registers", self.node_count, made)
         self._grow("found", int(counters[layout.FOUND]), done)
         self._grow("timed_out", int(counters[layout.TIMED_OUT]), open_runs)
+        if self._traced:
+            self._grow("ended", int(counters[layout.ENDED]), 2 * done)
         self._grow("done", 0, done)
         self._grow("heap", 0, done)
         self._grow_timers()
@@ -418,6 +430,13 @@ class RunArena:
             counters[count] += len(table) - size
 
 
+def _telling_time(automaton: layout.Automaton) -> layout.Automaton:
+    """Runs end when their time has come, not when memory is needed: their events are told then."""
+    settings = automaton.settings.copy()
+    settings[layout.TELLS_TIME] = 1
+    return automaton._replace(settings=settings)
+
+
 def _empty_keys(count: int) -> Int64s:
     return np.tile(NO_STATE, (count, 1))
 
@@ -435,6 +454,7 @@ def _empty_arena(tables: Tables, capacity: int) -> layout.Arena:
         waiting=np.zeros((capacity, layout.WAITING_FIELDS), np.int64),
         found=np.zeros((capacity, layout.OUT_FIELDS), np.int64),
         timed_out=np.zeros((capacity, layout.OUT_FIELDS), np.int64),
+        ended=np.zeros((capacity, layout.END_FIELDS), np.int64),
         faults=np.zeros((FAULTS_MAX, 3), np.int64),
         done=np.zeros((capacity, 2), np.int64),
         heap=np.zeros((capacity, 2), np.int64),

@@ -16,7 +16,8 @@ from cep.engine.automaton.tables import build_tables
 from cep.engine.batch import Int64s
 from cep.engine.binding.patterns import bind_pattern
 from cep.engine.kernels import layout
-from cep.engine.state.arena import Chains, RunArena
+from cep.engine.state.arena import RunArena
+from cep.engine.state.chains import Chains
 from cep.engine.state.limits import Limit
 from cep.engine.state.texts import TextCodes
 from tests.reference.expressions import evaluate

@@ -118,6 +118,7 @@ def _arena(nodes: int, registers: int, slots: int) -> layout.Arena:
         waiting=nothing,
         found=nothing,
         timed_out=nothing,
+        ended=nothing,
         faults=np.zeros((8, 3), np.int64),
         done=nothing,
         heap=nothing,

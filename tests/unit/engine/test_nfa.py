@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from cep.engine.automaton.flat import flatten
 from cep.engine.automaton.nfa import build_nfa
 from cep.engine.automaton.states import Guard
-from cep.engine.automaton.tables import flatten
 from tests.unit.engine.runtime_tools import letters, pattern_of
 
 AUTOMATA = {
