@@ -109,7 +109,7 @@ def run(
     With --follow or --checkpoint-dir it is a job, which can be stopped (also by SIGKILL) and run
     again to go on where it was; --output, --timeouts, --errors and --rows are then directories.
     """
-    from cep.display import Tally, progress_bar, show_matches, show_rows, show_summary
+    from cep.display.terminal import Tally, progress_bar, show_matches, show_rows, show_summary
 
     compiled = read_rules(rules, set_)
     data = data_of(inputs)

@@ -132,7 +132,7 @@ class EventPool:
     """
 
     def __init__(self, batches: Sequence[MatchBatch], added: frozenset[str] = frozenset()) -> None:
-        self._added = added
+        self.added = added
         several: dict[int, list[MatchBatch]] = {}
         for batch in batches:
             several.setdefault(id(batch.events), []).append(batch)
@@ -154,7 +154,7 @@ class EventPool:
     @cached_property
     def lanes(self) -> list[Words]:
         """What the ids of matches are made of."""
-        own = [name for name in self.table.schema.names if name not in self._added]
+        own = [name for name in self.table.schema.names if name not in self.added]
         return event_lanes(self.table.select(own), self.time_us)
 
     def joined(self, batches: Sequence[MatchBatch]) -> MatchBatch:
@@ -180,6 +180,23 @@ class EventPool:
 def _only(events: pa.Table, rows: Int64s) -> pa.Table:
     """These rows of the table, in order; the table itself where they are all."""
     return events if len(rows) == events.num_rows else take(events, rows)
+
+
+def pick(batch: MatchBatch, matches: Int64s) -> MatchBatch:
+    """These matches as a batch, over a table that has no other events."""
+    begins = batch.offsets[:-1][matches]
+    lengths = batch.offsets[1:][matches] - begins
+    offsets = np.cumsum(np.insert(lengths, 0, 0))
+    taken = np.repeat(begins - offsets[:-1], lengths) + np.arange(offsets[-1])
+    return own_events(
+        replace(
+            batch,
+            offsets=offsets,
+            variable=batch.variable[taken],
+            row=batch.row[taken],
+            at_us=batch.at_us[matches],
+        )
+    )
 
 
 def own_events(batch: MatchBatch) -> MatchBatch:
@@ -262,6 +279,11 @@ class PatternMatches:
         rows = self.batch.row[self.batch.offsets[matches + 1] - 1]
         events, times = take(self.batch.events, rows), self.batch.event_time_us[rows]
         return ErrorBatch(f"select: {reason}", events, times, self.pattern.name)
+
+    def only(self, index: int) -> PatternMatches:
+        """One match by itself: what is asked of it is computed for it alone."""
+        batch = pick(self.batch, np.array([index]))
+        return PatternMatches(batch, self.layout, EventPool([batch], self._pool.added))
 
     @property
     def values(self) -> dict[str, Any]:

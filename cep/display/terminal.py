@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cep.results.result import Match, Result, counted
+from cep.results.values import as_cell
 
 REASONS_SHOWN = 10
 Reason = tuple[str, str | None, str | None]
@@ -85,7 +85,7 @@ def _table(name: str, matches: list[Match]) -> Table:
         if not match.values:
             taken = match.events.items()
             cells.append(", ".join(f"{v} x{len(es)}" if len(es) > 1 else v for v, es in taken))
-        table.add_row(*(Text(_cell(cell)) for cell in cells))
+        table.add_row(*(Text(as_cell(cell)) for cell in cells))
     return table
 
 
@@ -98,22 +98,8 @@ def show_rows(console: Console, rows: dict[str, list[dict[str, Any]]]) -> None:
         for column in found[0]:
             table.add_column(column, overflow="fold")
         for row in found:
-            table.add_row(*(Text(_cell(value)) for value in row.values()))
+            table.add_row(*(Text(as_cell(value)) for value in row.values()))
         console.print(table)
-
-
-def _cell(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case tuple():
-            return ", ".join(_cell(part) for part in value)
-        case float():
-            return f"{value:.10g}"
-        case datetime():
-            return value.isoformat(" ", "seconds" if value.microsecond == 0 else "auto")
-        case _:
-            return str(value)
 
 
 def show_summary(console: Console, tally: Tally) -> None:
