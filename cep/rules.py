@@ -24,6 +24,7 @@ from cep.engine.dataflow.build import base_streams, build_dataflow
 from cep.engine.dataflow.tables import versions_of
 from cep.engine.io.clock import now_seconds
 from cep.engine.results import Output
+from cep.results.values import counted
 
 if TYPE_CHECKING:
     from cep.dsl import Parameter, Reading
@@ -250,11 +251,31 @@ class Rules:
         """The declared streams."""
         return self._rules.streams
 
+    @property
+    def contents(self) -> str:
+        """How many statements there are of each kind: '2 patterns, 1 stream'."""
+        made = self._rules
+        kinds = {
+            "pattern": made.patterns,
+            "aggregate": made.aggregates,
+            "join": made.joins,
+            "feature": made.features,
+            "stream": made.streams,
+            "table": made.tables,
+            "parameter": tuple(self.parameters),
+        }
+        return ", ".join(counted(len(found), kind) for kind, found in kinds.items() if found)
+
     def __str__(self) -> str:
         return str(self._rules)
 
     def __repr__(self) -> str:
         return f"<Rules: {', '.join(node.name for node in self._unbound.nodes)}>"
+
+    def _repr_html_(self) -> str:
+        from cep.display.rules import rules_html
+
+        return rules_html(self)
 
     @property
     def base_streams(self) -> tuple[Stream, ...]:

@@ -16,8 +16,12 @@ FONT = {"font-size": "13px", "line-height": "1.4"}
 CODE = {"font-family": "monospace", "white-space": "pre-wrap", "margin": "4px 0"}
 FAINT = {"color": INK}
 _CELL = {"text-align": "left", "vertical-align": "top", "padding": "2px 14px 2px 0"}
-_CELL |= {"border": "none", "max-width": "420px", "overflow-wrap": "anywhere"}
-_HEAD = _CELL | {"border-bottom": f"1px solid {GRID}", "font-weight": "bold"}
+_CELL |= {"border": "none", "max-width": "420px", "overflow-wrap": "break-word"}
+_HEAD = _CELL | {
+    "border-bottom": f"1px solid {GRID}",
+    "font-weight": "bold",
+    "white-space": "nowrap",
+}
 _TABLE = FONT | {"border-collapse": "collapse", "border": "none", "margin": "4px 0"}
 _ROW = {"background": "transparent", "border": "none"}
 
@@ -102,7 +106,8 @@ def folded(summary: Content, *content: Content, is_open: bool = False) -> Elemen
 
 def svg(width: int, height: int) -> Element:
     """A picture of so many pixels, to be filled."""
-    look = "display:block;font-family:sans-serif;font-size:11px"
+    shrinks = f"max-width:100%;min-width:{int(width * 0.7)}px;height:auto"
+    look = f"display:block;font-family:sans-serif;font-size:11px;{shrinks}"
     size = {"width": width, "height": height, "viewBox": f"0 0 {width} {height}"}
     return tag("svg", xmlns="http://www.w3.org/2000/svg", role="img", style=look, **size)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from cep.display.arrows import Arrow
 from cep.display.layout import COLUMN_PX, NODE_PX, ROW_PX, Curve, Layout, Point
 
-LETTER_PX, LINE_PX, GAP_PX = 6.3, 14, 5
+LETTER_PX, LINE_PX, GAP_PX, FARTHER_PX = 6.3, 14, 5, 12
 TRIED = (15, 18, 12, 21, 9, 24, 6)  # points of a curve, its middle first
 COSTS = {"label": 40.0, "state": 20.0, "curve": 2.0, "place": 0.3}
 _PX = np.array([COLUMN_PX, ROW_PX])
@@ -60,8 +60,8 @@ def _candidates(lines: Sequence[str], curve: Curve) -> Iterator[Box]:
         aside = np.array([-way[1], way[0]]) / max(float(np.hypot(*way)), 1e-9)
         aside = aside if (aside[1], aside[0]) >= (0, 0) else -aside
         off = GAP_PX + float(np.abs(aside) @ half)
-        for side in (1, -1):
-            center = curve[at] + side * off * aside
+        for away in (off, -off, off + FARTHER_PX, -off - FARTHER_PX):
+            center = curve[at] + away * aside
             yield np.concatenate([center - half, center + half])
 
 

@@ -35,7 +35,7 @@ class Layout:
         """Left, right, low and high of all that is drawn, with a margin."""
         points = np.concatenate([*self.curves, np.array(list(self.places.values()))])
         (left, low), (right, high) = points.min(axis=0), points.max(axis=0)
-        return left - 0.5, right + 0.5, low - 0.5, high + 0.6
+        return left - 0.4, right + 0.4, low - 0.4, high + 0.5
 
 
 def lay_out(graph: Graph, arrows: Sequence[Arrow]) -> Layout:

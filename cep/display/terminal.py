@@ -13,10 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from cep.results.result import Match, Result, counted
-from cep.results.values import as_cell
+from cep.display.matches import taken_text
+from cep.display.tables import REASONS_SHOWN, reason_text
+from cep.results.result import Match, Result
+from cep.results.values import as_cell, counted
 
-REASONS_SHOWN = 10
 Reason = tuple[str, str | None, str | None]
 
 
@@ -83,8 +84,7 @@ def _table(name: str, matches: list[Match]) -> Table:
         cells = [match.key] if has_key else []
         cells += [match.start, match.end, *match.values.values()]
         if not match.values:
-            taken = match.events.items()
-            cells.append(", ".join(f"{v} x{len(es)}" if len(es) > 1 else v for v, es in taken))
+            cells.append(taken_text(match))
         table.add_row(*(Text(as_cell(cell)) for cell in cells))
     return table
 
@@ -121,12 +121,6 @@ def show_summary(console: Console, tally: Tally) -> None:
     if tally.errors:
         say(Text(counted(sum(tally.errors.values()), "event") + " with errors", style="yellow"))
         for reason, size in tally.errors.most_common(REASONS_SHOWN):
-            say(Text(f"  {size:,} x {_reason(reason)}"))
+            say(Text(f"  {size:,} x {reason_text(reason)}"))
     for note in tally.notes:
         say(Text(f"note: {note}"))
-
-
-def _reason(reason: Reason) -> str:
-    text, pattern, variable = reason
-    where = [part for part in (pattern, variable) if part is not None]
-    return f"{text} (in {'.'.join(where)})" if where else text

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,14 @@ from cep.results.ids import event_lanes, match_ids, one_array
 
 FIXED = ("pattern", "key", "start", "end", "id")
 EVENTS_DECODED = 256  # matches whose events become Python objects at a time
+
+
+class TakenEvent(NamedTuple):
+    """An event of a match, and which variable took it. `event`: its fields."""
+
+    time: datetime
+    variable: str
+    event: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +348,23 @@ class PatternMatches:
                 self._decode(start, min(start + EVENTS_DECODED, len(self.batch))),
             )
         return self._window[1][index - start]
+
+    def sizes_at(self, index: int) -> dict[str, int]:
+        """Variable -> number of its events, in the order of `events_at`."""
+        taken = self.batch.variable[self.batch.offsets[index] : self.batch.offsets[index + 1]]
+        numbers, first, sizes = np.unique(taken, return_index=True, return_counts=True)
+        order = np.argsort(first)
+        names = [self.batch.variables[number] for number in numbers[order]]
+        return dict(zip(names, sizes[order].tolist(), strict=True))
+
+    def taken_at(self, index: int, limit: int | None = None) -> list[TakenEvent]:
+        """The events in the order in which they were taken, the first `limit` of them."""
+        batch = self.batch
+        taken = slice(batch.offsets[index], batch.offsets[index + 1])
+        rows = batch.row[taken][:limit]
+        names = [batch.variables[number] for number in batch.variable[taken][:limit]]
+        times = self.times(batch.event_time_us[rows]).to_pylist()
+        return list(map(TakenEvent, times, names, self._python_events(rows)))
 
     def _decode(self, start: int, stop: int) -> list[dict[str, list[dict[str, Any]]]]:
         batch = self.batch

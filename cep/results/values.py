@@ -39,8 +39,19 @@ def as_cell(value: Any) -> str:
         case float():
             return f"{value:.10g}"
         case datetime():
-            return value.isoformat(" ", "seconds" if value.microsecond == 0 else "auto")
+            return value.isoformat(" ", _precision(value))
         case timedelta():
             return print_duration(value // _MICROSECOND)
         case _:
             return str(value)
+
+
+def _precision(time: datetime) -> str:
+    if time.microsecond % 1_000:
+        return "microseconds"
+    return "milliseconds" if time.microsecond else "seconds"
+
+
+def counted(size: int, one: str, many: str = "") -> str:
+    """`1 match`, `1,234 matches`."""
+    return f"{size:,} {one if size == 1 else many or one + 's'}"

@@ -22,7 +22,7 @@ from cep.engine.algebra.pattern import Definition, Negation, Pattern, variables
 from cep.engine.algebra.printer import print_expression
 from cep.engine.results import MatchBatch
 from cep.results.columns import PatternMatches, pick
-from cep.results.values import as_written
+from cep.results.values import as_written, counted
 
 NOT_KEPT = "not kept with the match"
 _TYPES: dict[str, pa.DataType] = {
@@ -50,9 +50,13 @@ class Reason:
     def __str__(self) -> str:
         if self.holds is None:
             return f"{self.text} ({NOT_KEPT})"
+        return f"{self.text} ({shown})" if (shown := self.values_text) else self.text
+
+    @property
+    def values_text(self) -> str:
+        """The values as rules would write them, but for what the condition itself says."""
         values = [f"{name} = {as_written(value)}" for name, value in self.values.items()]
-        shown = ", ".join(value for value in values if value != self.text)
-        return f"{self.text} ({shown})" if shown else self.text
+        return ", ".join(value for value in values if value != self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +82,17 @@ class Why:
     taken: tuple[Taken, ...]
     absent: tuple[str, ...]
 
-    def __str__(self) -> str:
+    @property
+    def title(self) -> str:
+        """The match in a line."""
         key = "" if self.key is None else f", key {as_written(self.key)}"
         lasted = as_written(self.taken[-1].time - self.taken[0].time)
         bound = "" if self.within is None else f" (within {as_written(self.within)})"
-        size = f"{len(self.taken)} event{'s' if len(self.taken) > 1 else ''}"
-        lines = [f"{self.pattern}{key}: {size} in {lasted}{bound}"]
+        size = counted(len(self.taken), "event")
+        return f"{self.pattern}{key}: {size} in {lasted}{bound}"
+
+    def __str__(self) -> str:
+        lines = [self.title]
         width = max(len(one.variable) for one in self.taken)
         for one in self.taken:
             reasons = [str(reason) for reason in one.reasons] or ["any event"]
@@ -94,6 +103,11 @@ class Why:
 
     def __repr__(self) -> str:
         return f"<Why: {self}>"
+
+    def _repr_html_(self) -> str:
+        from cep.display.why import why_html
+
+        return why_html(self)
 
     def to_arrow(self) -> pa.Table:
         """Columns position, time, variable, condition, holds, values (as text)."""
