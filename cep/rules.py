@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -24,18 +23,16 @@ from cep.engine.dataflow.build import base_streams, build_dataflow
 from cep.engine.dataflow.tables import versions_of
 from cep.engine.io.clock import now_seconds
 from cep.engine.results import Output
+from cep.progress import Progress, followed
 from cep.results.values import counted
 
 if TYPE_CHECKING:
+    from cep.bounded import BoundRun
     from cep.dsl import Parameter, Reading
     from cep.engine.automaton.explain import Explanation
-    from cep.engine.batch import EventBatch
-    from cep.engine.ingest.feed import Feed, Ingested
-    from cep.execution import Execution
     from cep.results.result import Result
 
 NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
-Progress = Callable[[int, "int | None"], None]
 
 
 @runtime_checkable
@@ -154,41 +151,6 @@ def _raise_errors(problems: Iterable[Problem], text: str | None, name: str) -> N
     errors = [problem for problem in problems if not problem.warning]
     if errors:
         raise RuleError(errors, text, name)
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """Rules met with bounded data: everything is bound, nothing has been read."""
-
-    feed: Feed
-    execution: Execution
-
-    def steps(self, end_of_stream: bool, progress: Progress | None) -> Iterator[tuple[Output, int]]:
-        """(what came out, rows read) per batch, and once more for the end of the stream."""
-        if self.feed.is_void:
-            yield Output(), 0
-            return
-        runtime = self.execution.runtime
-        done = 0
-        ahead: deque[Ingested] = deque()
-        try:
-            for output in runtime.process_all(self._read(ahead)):
-                step = ahead.popleft()
-                output.errors[:0] = step.errors
-                done += step.rows
-                if progress is not None:
-                    progress(done, self.feed.rows)
-                yield output, step.rows
-            if end_of_stream:
-                yield runtime.finish(), 0
-        finally:
-            self.execution.close()
-
-    def _read(self, ahead: deque[Ingested]) -> Iterator[EventBatch]:
-        """Batches of the input; what else belongs to each waits in `ahead`."""
-        for step in self.feed.read():
-            ahead.append(step)
-            yield step.batch
 
 
 class Rules:
@@ -317,7 +279,7 @@ class Rules:
         data: Any,
         *,
         end_of_stream: bool = True,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         workers: int = 1,
     ) -> Result:
         """All matches in the data.
@@ -327,16 +289,17 @@ class Rules:
         streams a dict from stream name to any of these; tables that are looked up stand in it, too.
         `workers`: threads that share the keys. Read in batches: memory holds a batch (with threads
         a few), the open runs and the result. `end_of_stream`: no event follows, so absences and
-        timeouts at the end are decided; with False they stay open. `progress(rows_read, rows_in_all
-        or None)` is called per batch. Raises RuleError where the rules do not fit the columns,
-        DataError where the data cannot be read.
+        timeouts at the end are decided; with False they stay open. `progress`: True shows a bar
+        (tqdm), a function is called with (rows read, rows in all or None) per batch. Raises
+        RuleError where the rules do not fit the columns, DataError where the data cannot be read.
         """
         begun = now_seconds()
-        run = self._open(data, workers)
         output, events = Output(), 0
-        for part, rows in run.steps(end_of_stream, progress):
-            output.extend(part)
-            events += rows
+        with followed(progress) as tell:
+            run = self._open(data, workers)
+            for part, rows in run.steps(end_of_stream, tell):
+                output.extend(part)
+                events += rows
         return run.execution.result(output, events, now_seconds() - begun, run.feed.notes)
 
     def stream(
@@ -344,19 +307,20 @@ class Rules:
         data: Any,
         *,
         end_of_stream: bool = True,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         workers: int = 1,
     ) -> Iterator[Result]:
         """`run`, as one Result per batch of input: memory does not grow with the matches."""
         begun = now_seconds()
-        run = self._open(data, workers)
         said: list[str] = []
-        for output, rows in run.steps(end_of_stream, progress):
-            now = now_seconds()
-            notes = [note for note in run.feed.notes if note not in said]
-            said += notes
-            yield run.execution.result(output, rows, now - begun, notes)
-            begun = now_seconds()
+        with followed(progress) as tell:
+            run = self._open(data, workers)
+            for output, rows in run.steps(end_of_stream, tell):
+                now = now_seconds()
+                notes = [note for note in run.feed.notes if note not in said]
+                said += notes
+                yield run.execution.result(output, rows, now - begun, notes)
+                begun = now_seconds()
 
     def explain(self, data: Any = None) -> Explanation:
         """How the patterns are run: automata, and what is evaluated where. `str()` is text.
@@ -368,7 +332,8 @@ class Rules:
         flow = self._unbound if data is None else self._open(data).execution.flow
         return explain([n.plan for n in flow.nodes if isinstance(n.plan, Pattern)], flow.streams)
 
-    def _open(self, data: Any, workers: int = 1) -> _Run:
+    def _open(self, data: Any, workers: int = 1) -> BoundRun:
+        from cep.bounded import BoundRun
         from cep.engine.ingest.feed import open_feed
         from cep.execution import Execution
 
@@ -376,11 +341,11 @@ class Rules:
         given, tables = self._apart(data)
         feed = open_feed(self._by_stream(given, [stream.name for stream in streams]), streams)
         if feed.is_void:
-            return _Run(feed, Execution.of_nothing(self))
+            return BoundRun(feed, Execution.of_nothing(self))
         execution = Execution.start(
             self, feed.streams, feed.schema, feed.own_fields, tables=tables, workers=workers
         )
-        return _Run(feed, execution)
+        return BoundRun(feed, execution)
 
     def _apart(self, data: Any) -> tuple[Any, dict[str, Any]]:
         """(what is given for streams, what is given for tables)."""

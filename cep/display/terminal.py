@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from cep.display.matches import taken_text
 from cep.display.tables import REASONS_SHOWN, reason_text
+from cep.progress import COMPILING
 from cep.results.result import Match, Result
 from cep.results.values import as_cell, counted
 
@@ -52,16 +53,34 @@ class Tally:
                 held += result.tables[name].slice(0, self.limit - len(held)).to_pylist()
 
 
+class Bar:
+    """Says how far a run has come; without a `progress` nobody watches, and it is silent."""
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self._progress = progress
+        if progress is not None:
+            self._task = progress.add_task("events", total=None)
+
+    def __call__(self, done: int, total: int | None) -> None:
+        self._show(description="events", completed=done, total=total)
+
+    def compiling(self) -> None:
+        self._show(description=COMPILING)
+
+    def _show(self, **what: Any) -> None:
+        if self._progress is not None:
+            self._progress.update(self._task, refresh=True, **what)
+
+
 @contextmanager
-def progress_bar(console: Console) -> Iterator[Callable[[int, int | None], None]]:
-    """A function to call with (rows read, rows in all or None); silent where nobody watches."""
+def progress_bar(console: Console) -> Iterator[Bar]:
+    """What a run may take for `progress`; silent where nobody watches."""
     if not console.is_terminal:
-        yield lambda done, total: None
+        yield Bar()
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
-        task = progress.add_task("events", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        yield Bar(progress)
 
 
 def show_matches(console: Console, matches: list[Match]) -> None:

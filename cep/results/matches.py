@@ -13,15 +13,8 @@ import pyarrow as pa
 from cep.engine.algebra.pattern import Stream
 from cep.engine.batch import Int64s
 from cep.engine.results import ErrorBatch, MatchBatch
-from cep.results.columns import (
-    EventPool,
-    Events,
-    Layout,
-    PatternMatches,
-    TakenEvent,
-    pick,
-    take,
-)
+from cep.results.columns import EventPool, PatternMatches, TakenEvent, pick, take
+from cep.results.layout import Events, Layout
 from cep.results.values import counted
 
 if TYPE_CHECKING:

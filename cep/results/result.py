@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cep.engine.results import ErrorBatch, Output
-from cep.results.columns import Layout
 from cep.results.errors import ErrorRow, ErrorTable
+from cep.results.layout import Layout
 from cep.results.matches import Match, MatchTable
 from cep.results.tables import LateTable, RowTables
 from cep.results.values import counted
