@@ -21,7 +21,7 @@ from cep.backtesting.scores import cases_found, delays_us, flagged_rows
 from cep.engine.algebra.errors import DataError
 from cep.engine.batch import Bools, Int64s
 from cep.results.columns import take
-from cep.results.result import counted
+from cep.results.values import counted
 
 Unit = Literal["events", "cases"]
 

@@ -18,7 +18,7 @@ from cep.backtesting.scope import Scope
 from cep.backtesting.score_table import ALL, ESTIMATES, ScoreTable, score_table, text_table
 from cep.backtesting.variants import Merged, merge
 from cep.engine.algebra.errors import DataError
-from cep.results.result import counted
+from cep.results.values import counted
 from cep.rules import as_rules
 
 Settings = Mapping[str, Any] | Iterable[Mapping[str, Any]]

@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from cep.results.why import Reason, Taken, shown, taken_lines
+from cep.results.values import as_written
+from cep.results.why import Reason, Taken, taken_lines
 
 LINES_SHOWN = 10
 _TYPES: dict[str, pa.DataType] = {
@@ -88,7 +89,7 @@ class NearMiss:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        key = "" if self.key is None else f", key {shown(self.key)}"
+        key = "" if self.key is None else f", key {as_written(self.key)}"
         total = len(self.taken) + self.missing
         yield f"{self.pattern}{key}: {len(self.taken)} of {total} events"
         lines = list(taken_lines(self.taken))
@@ -150,7 +151,7 @@ def _row(miss: NearMiss) -> dict[str, Any]:
     nearest = miss.nearest
     return {
         "pattern": miss.pattern,
-        "key": None if miss.key is None else shown(miss.key),
+        "key": None if miss.key is None else as_written(miss.key),
         "start": _plain(miss.start),
         "end": _plain(miss.end),
         "taken": len(miss.taken),

@@ -22,7 +22,8 @@ from cep.engine.results import MatchBatch
 from cep.engine.runtime.task import Task
 
 if TYPE_CHECKING:
-    from cep.rules import Rules, Run
+    from cep.bounded import BoundRun
+    from cep.rules import Rules
 
 Key = tuple[Any, ...]
 COLLECTOR = "(events)"
@@ -89,7 +90,9 @@ def _names_read(rules: RuleSet) -> Iterator[str]:
         yield from sources_of(reader)
 
 
-def _kept(run: Run, fields: tuple[str, ...], keys: Collection[Key] | None) -> Iterator[EventBatch]:
+def _kept(
+    run: BoundRun, fields: tuple[str, ...], keys: Collection[Key] | None
+) -> Iterator[EventBatch]:
     """The events, step by step, that may be of one of the keys."""
     wanted = None if keys is None else {f: [k[i] for k in keys] for i, f in enumerate(fields)}
     for output, _ in run.steps(end_of_stream=True, progress=None):
