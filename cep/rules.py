@@ -29,7 +29,7 @@ from cep.results.values import counted
 if TYPE_CHECKING:
     from cep.bounded import BoundRun
     from cep.dsl import Parameter, Reading
-    from cep.engine.automaton.explain import Explanation
+    from cep.engine.automaton.explain import Explanation, Graph
     from cep.results.result import Result
     from cep.whynot.answer import WhyNot
 
@@ -358,6 +358,20 @@ class Rules:
 
         flow = self._unbound if data is None else self.open_run(data).execution.flow
         return explain([n.plan for n in flow.nodes if isinstance(n.plan, Pattern)], flow.streams)
+
+    def graph(self, pattern: str) -> Graph:
+        """The automaton of one pattern as nodes and edges, whatever is wrong with the others.
+
+        KeyError: no such pattern. RuleError: it cannot be run.
+        """
+        from cep.engine.automaton.explain import explain
+
+        bound = {n.name: n.plan for n in self._unbound.nodes if n.kind is NodeKind.PATTERN}
+        if pattern not in bound:
+            raise KeyError(f"no pattern {pattern!r}; the rules have: {', '.join(bound)}")
+        plan = bound[pattern]
+        assert isinstance(plan, Pattern)
+        return explain([plan], self._unbound.streams).graph(pattern)
 
     def open_run(self, data: Any, workers: int = 1, traced: bool = False) -> BoundRun:
         """The rules met with the data, for those that read what the engine hands out as arrays."""

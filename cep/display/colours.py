@@ -15,7 +15,7 @@ LENGTH_SHOWN = 3_000
 def code(text: str) -> Element:
     """A block of rule text."""
     shown = text[:LENGTH_SHOWN]
-    made = tag("div", *_spans(shown), style=css(CODE))
+    made = tag("pre", *_spans(shown), style=css(CODE))  # nbconvert keeps its line beginnings
     if len(text) > len(shown):
         made.append(faint(f"… and {len(text) - len(shown):,} more characters"))
     return made

@@ -13,7 +13,8 @@ TITLE_LENGTH = 2_000  # of what is shown in full when one points at it
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 FONT = {"font-size": "13px", "line-height": "1.4"}
-CODE = {"font-family": "monospace", "white-space": "pre-wrap", "margin": "4px 0"}
+CODE = {"font-family": "monospace", "white-space": "pre-wrap", "margin": "4px 0", "padding": "0"}
+CODE |= {"border": "none", "background": "transparent", "color": "inherit"}
 FAINT = {"color": INK}
 _CELL = {"text-align": "left", "vertical-align": "top", "padding": "2px 14px 2px 0"}
 _CELL |= {"border": "none", "max-width": "420px", "overflow-wrap": "break-word"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from cep.display.layout import COLUMN_PX, NODE_PX, ROW_PX, Curve, Layout, Point
 
 LETTER_PX, LINE_PX, GAP_PX, FARTHER_PX = 6.3, 14, 5, 12
 TRIED = (15, 18, 12, 21, 9, 24, 6)  # points of a curve, its middle first
-COSTS = {"label": 40.0, "state": 20.0, "curve": 2.0, "place": 0.3}
+COSTS = {"label": 40.0, "state": 20.0, "curve": 2.0, "place": 0.07}
 _PX = np.array([COLUMN_PX, ROW_PX])
 
 Box = npt.NDArray[np.float64]  # left, low, right, high in pixels
@@ -21,7 +22,28 @@ Box = npt.NDArray[np.float64]  # left, low, right, high in pixels
 def label_places(layout: Layout) -> list[Point]:
     """The centre of each arrow's label, in the layout's units; the middle where there is none."""
     crowd = _Crowd(layout)
-    return [crowd.place(a, c) for a, c in zip(layout.arrows, layout.curves, strict=True)]
+    places = [(float(curve[15][0]), float(curve[15][1])) for curve in layout.curves]
+    tried = {
+        number: crowd.tried(arrow, curve)
+        for number, (arrow, curve) in enumerate(zip(layout.arrows, layout.curves, strict=True))
+        if arrow.lines
+    }
+    for number in sorted(tried, key=lambda number: _free(tried[number])):
+        places[number] = crowd.place(tried[number])
+    return places
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """A place for a label, and what it costs without the other labels."""
+
+    box: Box
+    cost: float
+
+
+def _free(tried: Sequence[_Try]) -> int:
+    """How many of the places are good: where there are few, the others have to make room."""
+    return sum(one.cost < COSTS["curve"] for one in tried)
 
 
 class _Crowd:
@@ -30,26 +52,26 @@ class _Crowd:
     def __init__(self, layout: Layout) -> None:
         self._points = np.concatenate([*layout.curves, np.zeros((0, 2))]) * _PX
         centers = np.array(list(layout.places.values())) * _PX
-        self._states = np.hstack([centers - NODE_PX / 2, centers + NODE_PX / 2])
+        half = NODE_PX / 2 + GAP_PX
+        self._states = np.hstack([centers - half, centers + half])
         self._labels: list[Box] = []
 
-    def place(self, arrow: Arrow, curve: Curve) -> Point:
-        """The best place for a label, which is taken from then on."""
-        if not arrow.lines:
-            return float(curve[15][0]), float(curve[15][1])
-        boxes = list(_candidates(arrow.lines, curve * _PX))
-        costs = [self._cost(box) + COSTS["place"] * n for n, box in enumerate(boxes)]
-        best = boxes[int(np.argmin(costs))]
-        self._labels.append(best)
-        x, y = (best[:2] + best[2:]) / 2 / _PX
-        return float(x), float(y)
+    def tried(self, arrow: Arrow, curve: Curve) -> list[_Try]:
+        boxes = enumerate(_candidates(arrow.lines, curve * _PX))
+        return [_Try(box, self._cost(box) + COSTS["place"] * nth) for nth, box in boxes]
 
     def _cost(self, box: Box) -> float:
         inside = (self._points > box[:2]).all(axis=1) & (self._points < box[2:]).all(axis=1)
-        states, labels = _overlaps(box, self._states), _overlaps(box, np.array(self._labels))
-        return (
-            COSTS["curve"] * int(inside.sum()) + COSTS["state"] * states + COSTS["label"] * labels
-        )
+        return COSTS["curve"] * int(inside.sum()) + COSTS["state"] * _overlaps(box, self._states)
+
+    def place(self, tried: Sequence[_Try]) -> Point:
+        """The best of the places, which is taken from then on."""
+        taken = np.array(self._labels)
+        costs = [one.cost + COSTS["label"] * _overlaps(one.box, taken) for one in tried]
+        best = tried[int(np.argmin(costs))].box
+        self._labels.append(best)
+        x, y = (best[:2] + best[2:]) / 2 / _PX
+        return float(x), float(y)
 
 
 def _candidates(lines: Sequence[str], curve: Curve) -> Iterator[Box]:

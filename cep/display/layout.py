@@ -19,7 +19,7 @@ Point = tuple[float, float]
 Curve = npt.NDArray[np.float64]
 
 COLUMN_PX, ROW_PX, NODE_PX = 165, 95, 52
-ROW = 1.9  # between two states of the same distance from the start
+ROW = 2.2  # between two states of the same distance from the start
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from cep.engine.algebra.plan_printer import (
     print_table,
 )
 from cep.engine.algebra.printer import print_duration, print_name
-from cep.engine.automaton.explain import explain
 from cep.results.values import as_written, counted
 from cep.rules import Rules
 
@@ -45,20 +44,16 @@ def rules_html(rules: Rules) -> str:
 
 def _patterns(rules: Rules) -> Iterator[Content]:
     """The first ones are open."""
-    bound = {node.name: node.plan for node in rules.unbound().nodes}
     for place, pattern in enumerate(rules.patterns[:PATTERNS_SHOWN]):
-        plan = bound[pattern.name]
-        assert isinstance(plan, Pattern)
-        picture = _automaton(plan, pattern)
-        name = tag("strong", pattern.name)
-        yield folded(name, code(str(pattern)), picture, is_open=place < PATTERNS_OPEN)
+        content = code(str(pattern)), _automaton(rules, pattern)
+        yield folded(strong(pattern.name), *content, is_open=place < PATTERNS_OPEN)
     yield more(len(rules.patterns) - PATTERNS_SHOWN, "pattern")
 
 
-def _automaton(bound: Pattern, pattern: Pattern) -> Element:
+def _automaton(rules: Rules, pattern: Pattern) -> Element:
     """The picture, or what stands in its way."""
     try:
-        graph = explain([bound], ()).graph(bound.name)
+        graph = rules.graph(pattern.name)
     except RuleError as error:
         return tag("div", str(error), style=f"color:{PALETTE[3]};white-space:pre-wrap")
     if len(graph.nodes) > STATES_DRAWN:

@@ -30,7 +30,7 @@ def automaton(rules: Rules, pattern: str | None = None) -> go.Figure:
     KeyError: no such pattern.
     """
     chosen = _chosen(rules, pattern)
-    graph = rules.explain().graph(chosen.name)
+    graph = rules.graph(chosen.name)
     layout = lay_out(graph, arrows(graph, chosen))
     drawn = figure(f"{chosen.name}{_bound(chosen)}", **_size(layout))
     drawn.add_traces([_line(a, c) for a, c in zip(layout.arrows, layout.curves, strict=True)])

@@ -325,6 +325,41 @@ def test_the_picture_has_every_edge_of_the_automaton() -> None:
     assert {"start (start)", "match (match)", "killed (killed)"} < states
 
 
+@pytest.mark.parametrize(
+    "clauses",
+    [
+        "match a{3,} -> b define a as x < 2, b as x > 500 unless x = 9",
+        "match a -> (b | c -> d) define a as x = 1, b as x = 2, c as x = 3, d as x = 4",
+        "match permute(a, b, c) define a as x = 1, b as x = 2, c as x = 3 unless x = 9",
+        "match a -> not b define a as x = 1, b as x = 2 unless x = 3",
+    ],
+)
+def test_labels_hide_neither_each_other_nor_states(clauses: str) -> None:
+    display = shown(cep.compile(f"pattern p {clauses} within 1 hour"))
+    texts = [list(one.iter(f"{SVG}tspan")) for one in display.iter(f"{SVG}text")]
+    boxes = [_box(lines) for lines in texts]
+    hidden = [(a, b) for n, a in enumerate(boxes) for b in boxes[:n] if _overlap(a, b)]
+    assert hidden == []
+
+
+def _box(lines: list[Element]) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of centred lines of text, some 5 pixels a letter."""
+    half = max(len(text(line)) for line in lines) * 2.5
+    x, ys = float(lines[0].get("x", "")), [float(line.get("y", "")) for line in lines]
+    return x - half, min(ys) - 8, x + half, max(ys)
+
+
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def test_where_unless_has_many_edges_one_stands_for_all() -> None:
+    rules = cep.compile("pattern p match a{9} define a as x = 1 unless x = 2")
+    arrows = [title.splitlines() for title in titles(shown(rules)) if "→ killed" in title]
+    (only,) = arrows
+    assert only[1:] == ["kill: unless", "unless: x = 2", "in every state but the start"]
+
+
 def test_an_edge_after_which_a_run_is_a_match_as_well_is_marked() -> None:
     rules = cep.compile("pattern p match a -> b{1,2} within 1 hour define a as x = 1, b as x = 2")
     marked = [text(one) for one in shown(rules).iter(f"{SVG}tspan") if "◎" in text(one)]
