@@ -17,13 +17,13 @@ def why_html(why: Why) -> str:
     return html(
         block(
             strong(why.title),
-            table(("time", "variable", "condition", "values"), _all_rows(why.taken)),
+            table(("time", "variable", "condition", "values"), reason_rows(why.taken)),
             *(tag("div", cut(sentence, TEXT_LENGTH)) for sentence in why.absent),
         )
     )
 
 
-def _all_rows(taken: Sequence[Taken]) -> Iterator[Sequence[Content]]:
+def reason_rows(taken: Sequence[Taken]) -> Iterator[Sequence[Content]]:
     """Of a long match the first and the last events."""
     between = len(taken) - FIRST_SHOWN - LAST_SHOWN
     first, last = (taken, ()) if between <= 0 else (taken[:FIRST_SHOWN], taken[-LAST_SHOWN:])

@@ -57,9 +57,15 @@ class Suggestion:
     then: tuple[str, ...]
     within: timedelta | None = None
 
+    @property
+    def outcome(self) -> str:
+        """What came of it, in words."""
+        if self.is_enough:
+            return "a match"
+        return f"still missing {', '.join(self.then)}" if self.then else "no match either"
+
     def __str__(self) -> str:
-        missing = f"still missing {', '.join(self.then)}" if self.then else "no match either"
-        return f"{self.text}: {'a match' if self.is_enough else missing}"
+        return f"{self.text}: {self.outcome}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +91,18 @@ class NearMiss:
     nearest: Nearest | None
     suggestions: tuple[Suggestion, ...]
 
+    @property
+    def title(self) -> str:
+        """How far it came, in a line."""
+        key = "" if self.key is None else f", key {as_written(self.key)}"
+        total = len(self.taken) + self.missing
+        return f"{self.pattern}{key}: {len(self.taken)} of {total} events"
+
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        key = "" if self.key is None else f", key {as_written(self.key)}"
-        total = len(self.taken) + self.missing
-        yield f"{self.pattern}{key}: {len(self.taken)} of {total} events"
+        yield self.title
         lines = list(taken_lines(self.taken))
         hidden = len(lines) - LINES_SHOWN
         if hidden > 1:
@@ -106,6 +117,11 @@ class NearMiss:
 
     def __repr__(self) -> str:
         return f"<NearMiss: {self}>"
+
+    def _repr_html_(self) -> str:
+        from cep.display.near_misses import near_miss_html
+
+        return near_miss_html(self)
 
 
 def _nearest(nearest: Nearest) -> str:
@@ -138,6 +154,11 @@ class WhyNot:
 
     def __repr__(self) -> str:
         return f"<WhyNot: {self}>"
+
+    def _repr_html_(self) -> str:
+        from cep.display.near_misses import why_not_html
+
+        return why_not_html(self)
 
     def to_arrow(self) -> pa.Table:
         """A row for each near miss, as in a ranking."""
