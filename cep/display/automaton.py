@@ -53,17 +53,9 @@ class _Plane:
 
 
 def _line(arrow: Arrow, curve: Curve) -> Element:
-    """The curve from rim to rim with a head."""
-    rim = NODE_PX / 2 + (6 if arrow.target == "match" else 1)
-    away = np.hypot(*(curve - curve[-1]).T)
-    ends = np.flatnonzero(away > rim)
-    last = int(ends[-1]) if len(ends) else 0
-    way = curve[-1] - curve[last]
-    way = way / max(float(np.hypot(*way)), 1e-9)
-    tip = curve[-1] - rim * way
-    shaft = [*curve[: last + 1], tip - HEAD_PX * way]
-    while len(shaft) > 2 and np.hypot(*(shaft[-2] - tip)) < HEAD_PX:
-        del shaft[-2]
+    """The curve of an edge with a head that ends at the rim of the state."""
+    tip, way = _tip(curve, NODE_PX / 2 + (6 if arrow.target == "match" else 1))
+    shaft = [*_up_to(tip, curve), tip - HEAD_PX * way]
     stroke = STROKES[arrow.action]
     path = "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in shaft)
     return tag(
@@ -72,6 +64,20 @@ def _line(arrow: Arrow, curve: Curve) -> Element:
         tag("path", d=path, fill="none", **stroke),
         tag("polygon", points=_head(tip, way), fill=stroke["stroke"]),
     )
+
+
+def _tip(curve: Curve, rim: float) -> tuple[Curve, Curve]:
+    """Where the curve meets the rim of its last point, and the direction there."""
+    outside = np.flatnonzero(np.hypot(*(curve - curve[-1]).T) > rim)
+    way = curve[-1] - curve[outside[-1] if len(outside) else 0]
+    way = way / max(float(np.hypot(*way)), 1e-9)
+    return curve[-1] - rim * way, way
+
+
+def _up_to(tip: Curve, curve: Curve) -> Curve:
+    """The curve without what the head covers."""
+    near = np.flatnonzero(np.hypot(*(curve - tip).T) < HEAD_PX)
+    return curve[: max(int(near[0]), 1)] if len(near) else curve[:-1]
 
 
 def _head(tip: Curve, way: Curve) -> str:

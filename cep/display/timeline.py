@@ -87,7 +87,8 @@ class _Axes:
             middle = {"x": round(self.x(self._first)), "text-anchor": "middle"}
             yield tag("text", as_cell(self._first), y=y, fill=INK, **middle)
             return
-        last = self._last if self._last.date() != self._first.date() else self._last.timetz()
+        is_same_day = self._last.date() == self._first.date()
+        last = as_cell(self._last).partition(" ")[2 if is_same_day else 0]
         end = {"x": WIDTH - 10, "text-anchor": "end"}
         yield tag("text", as_cell(self._first), x=self._left - 10, y=y, fill=INK)
-        yield tag("text", as_cell(last), y=y, fill=INK, **end)
+        yield tag("text", last, y=y, fill=INK, **end)
