@@ -18,6 +18,7 @@ from cep.engine.algebra.plan import Aggregate, Feature, Join, RuleSet
 from cep.engine.batch import EventBatch, Int64s
 from cep.engine.columns.data import pc
 from cep.engine.dataflow.reads import sources_of
+from cep.engine.ingest.conform import plain_type
 from cep.engine.results import MatchBatch
 from cep.engine.runtime.task import Task
 
@@ -112,7 +113,8 @@ def _possible(events: pa.Table, rows: Int64s, wanted: Mapping[str, list[Any]] | 
     taken: Any = pa.array(rows)
     for field, values in wanted.items():
         column: Any = events.column(field).take(taken)
-        found = pc.is_in(column, value_set=pa.array(values, column.type))
+        type_ = plain_type(column.type)
+        found = pc.is_in(column.cast(type_), value_set=pa.array(values, type_))
         near &= found.to_numpy(zero_copy_only=False)
     return rows[near]
 

@@ -126,6 +126,18 @@ def test_one_key_alone_and_a_key_without_events() -> None:
     assert str(rules.why_not(data, key=4)) == "testing: no event of key 4 is in the data"
 
 
+def test_a_key_of_dictionary_encoded_text_and_one_of_several_fields() -> None:
+    rows = [event(1, 1, "a") | {"land": "DE"}, event(2, 1, "a") | {"land": "NL"}]
+    table = pa.Table.from_pylist(rows)
+    land: Any = table.column("land")
+    table = table.set_column(4, "land", land.dictionary_encode())
+    rules = cep.compile("""
+        pattern p by card, land match a -> b define a as kind = 'a', b as kind = 'b'
+    """)
+    assert [miss.key for miss in rules.why_not(table)] == [(17, "NL"), (17, "DE")]
+    assert [miss.key for miss in rules.why_not(table, key=(17, "DE"))] == [(17, "DE")]
+
+
 def test_around_a_time_are_the_attempts_that_were_open_then() -> None:
     data = [event(1, 1, "a"), event(10, 1, "a"), event(30, 1, "a")]
     rules = small("a -> b", "within 5 minutes")
