@@ -197,6 +197,11 @@ class Backtest:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        from cep.display.scores import scores_html
+
+        return scores_html(self._headline(), self.scores.rows(), self.notes)
+
     def _headline(self) -> str:
         scope = self._scope
         parts = [counted(scope.events, "event"), f"{scope.labelled:,} labelled"]

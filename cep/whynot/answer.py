@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cep.results.values import as_written
+from cep.results.values import as_cell, as_written
 from cep.results.why import Reason, Taken, taken_lines
 
 LINES_SHOWN = 10
@@ -126,7 +126,7 @@ class NearMiss:
 
 def _nearest(nearest: Nearest) -> str:
     unmet = "; ".join(map(str, nearest.unmet)) or "it meets all that is asked"
-    return f"{nearest.time.isoformat(' ')} as {nearest.variable}: {unmet}"
+    return f"{as_cell(nearest.time)} as {nearest.variable}: {unmet}"
 
 
 @dataclass(frozen=True, slots=True)
