@@ -5,7 +5,7 @@
     python -m notebooks --html DIR          as pages, light and dark, to look at
 
 With `--write` figures are kept as pictures (that needs Kaleido and a Chromium), so that they can be
-seen where no script runs.
+seen where no script runs. Those of cells with a tag `picture-NAME` go to docs/pictures, too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import os
 import sys
 import tempfile
+from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,11 +25,12 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 FOLDER = Path(__file__).parent
+PICTURES_FOLDER = FOLDER.parent / "docs" / "pictures"
 CELL_SECONDS = 300
 PICTURES = """
 import plotly.io
 
-plotly.io.renderers["png"].width, plotly.io.renderers["png"].scale = 900, 2
+plotly.io.renderers["png"].width, plotly.io.renderers["png"].scale = 900, 1.5
 plotly.io.renderers.default = "png"
 """
 PAGES = 'import plotly.io\nplotly.io.renderers.default = "notebook"\n'
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 run = executed(path, PICTURES if asked.write else PLAIN)
                 if asked.write:
                     nbformat.write(run, path)
+                    write_pictures(run)
             print(f"{path.name}: passed")
         except CellExecutionError as error:
             failed += 1
@@ -108,6 +111,16 @@ def _environment(changes: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def write_pictures(run: Any) -> None:
+    """What other pages show of an executed notebook."""
+    for cell in run.cells:
+        for tag in cell.metadata.get("tags", ()):
+            if tag.startswith("picture-"):
+                (image,) = [out.data["image/png"] for out in cell.outputs if "data" in out]
+                target = PICTURES_FOLDER / f"{tag.removeprefix('picture-')}.png"
+                target.write_bytes(b64decode(image))
 
 
 def write_pages(path: Path, folder: Path) -> None:
