@@ -18,7 +18,7 @@ from cep.engine.io.readers import open_source
 from cep.engine.results import Output
 from cep.engine.runtime.runtime import Runtime
 from cep.engine.state.limits import Limit
-from cep.results.columns import Events, Layout
+from cep.results.layout import Events, Layout
 from cep.results.result import Result, make_result
 from cep.results.tables import RowTables
 

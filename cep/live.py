@@ -13,6 +13,7 @@ from cep.engine.batch import EventBatch
 from cep.engine.ingest.event_time import EARLIEST_US, LATEST_US
 from cep.engine.ingest.inlet import Inlet
 from cep.engine.ingest.merge import union_schema
+from cep.engine.kernels.jit import when_compiling
 from cep.engine.kernels.layout import NEVER
 from cep.engine.results import ErrorBatch, Output
 from cep.engine.state.limits import Limit
@@ -25,6 +26,7 @@ from cep.engine.time.moved import moved
 from cep.engine.time.processing_time import ProcessingTime
 from cep.engine.time.watermarks import HeldBy, StreamStatus
 from cep.execution import Execution
+from cep.progress import say_compiling
 from cep.rules import Rules
 
 IMPLAUSIBLE = "the event's time is too far ahead of the clock"
@@ -88,19 +90,23 @@ class Live:
 
     # ------------------------------------------------------------------ what arrives
 
+    @when_compiling(say_compiling)
     def add(self, name: str, batch: EventBatch, clock_us: int, output: Output) -> None:
         """Events of one stream, in the order in which they came."""
         self._work(self.time.add(self.numbers[name], batch, clock_us), output)
 
+    @when_compiling(say_compiling)
     def advance(self, name: str | None, time_us: int, output: Output) -> None:
         """A promise of the caller, for one stream or for all."""
         number = None if name is None else self.numbers[name]
         self._work(self.time.advance(time_us, number), output)
 
+    @when_compiling(say_compiling)
     def tick(self, clock_us: int, output: Output) -> None:
         """Time by the clock."""
         self._work(self.time.tick(clock_us), output)
 
+    @when_compiling(say_compiling)
     def finish(self, output: Output, name: str | None = None) -> None:
         """No event of the stream, or of any, will come any more."""
         number = None if name is None else self.numbers[name]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -24,18 +23,17 @@ from cep.engine.dataflow.build import base_streams, build_dataflow
 from cep.engine.dataflow.tables import versions_of
 from cep.engine.io.clock import now_seconds
 from cep.engine.results import Output
+from cep.progress import Progress, followed
+from cep.results.values import counted
 
 if TYPE_CHECKING:
+    from cep.bounded import BoundRun
     from cep.dsl import Parameter, Reading
-    from cep.engine.automaton.explain import Explanation
-    from cep.engine.batch import EventBatch
-    from cep.engine.ingest.feed import Feed, Ingested
-    from cep.execution import Execution
+    from cep.engine.automaton.explain import Explanation, Graph
     from cep.results.result import Result
     from cep.whynot.answer import WhyNot
 
 NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
-Progress = Callable[[int, "int | None"], None]
 
 
 @runtime_checkable
@@ -156,41 +154,6 @@ def _raise_errors(problems: Iterable[Problem], text: str | None, name: str) -> N
         raise RuleError(errors, text, name)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Rules met with bounded data: everything is bound, nothing has been read."""
-
-    feed: Feed
-    execution: Execution
-
-    def steps(self, end_of_stream: bool, progress: Progress | None) -> Iterator[tuple[Output, int]]:
-        """(what came out, rows read) per batch, and once more for the end of the stream."""
-        if self.feed.is_void:
-            yield Output(), 0
-            return
-        runtime = self.execution.runtime
-        done = 0
-        ahead: deque[Ingested] = deque()
-        try:
-            for output in runtime.process_all(self._read(ahead)):
-                step = ahead.popleft()
-                output.errors[:0] = step.errors
-                done += step.rows
-                if progress is not None:
-                    progress(done, self.feed.rows)
-                yield output, step.rows
-            if end_of_stream:
-                yield runtime.finish(), 0
-        finally:
-            self.execution.close()
-
-    def _read(self, ahead: deque[Ingested]) -> Iterator[EventBatch]:
-        """Batches of the input; what else belongs to each waits in `ahead`."""
-        for step in self.feed.read():
-            ahead.append(step)
-            yield step.batch
-
-
 class Rules:
     """Checked rules. Made by `cep.compile` and `cep.load`; runs as often as you like.
 
@@ -251,11 +214,31 @@ class Rules:
         """The declared streams."""
         return self._rules.streams
 
+    @property
+    def contents(self) -> str:
+        """How many statements there are of each kind: '2 patterns, 1 stream'."""
+        made = self._rules
+        kinds = {
+            "pattern": made.patterns,
+            "aggregate": made.aggregates,
+            "join": made.joins,
+            "feature": made.features,
+            "stream": made.streams,
+            "table": made.tables,
+            "parameter": tuple(self.parameters),
+        }
+        return ", ".join(counted(len(found), kind) for kind, found in kinds.items() if found)
+
     def __str__(self) -> str:
         return str(self._rules)
 
     def __repr__(self) -> str:
         return f"<Rules: {', '.join(node.name for node in self._unbound.nodes)}>"
+
+    def _repr_html_(self) -> str:
+        from cep.display.rules import rules_html
+
+        return rules_html(self)
 
     @property
     def base_streams(self) -> tuple[Stream, ...]:
@@ -297,7 +280,7 @@ class Rules:
         data: Any,
         *,
         end_of_stream: bool = True,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         workers: int = 1,
         trace: bool = False,
     ) -> Result:
@@ -308,17 +291,19 @@ class Rules:
         streams a dict from stream name to any of these; tables that are looked up stand in it, too.
         `workers`: threads that share the keys. Read in batches: memory holds a batch (with threads
         a few), the open runs and the result. `end_of_stream`: no event follows, so absences and
-        timeouts at the end are decided; with False they stay open. `progress(rows_read, rows_in_all
-        or None)` is called per batch. `trace`: `Result.attempts` tells how far runs came that
-        became no match; it takes memory for each of them. Raises RuleError where the rules do not
-        fit the columns, DataError where the data cannot be read.
+        timeouts at the end are decided; with False they stay open. `progress`: True shows a bar
+        (tqdm), a function is called with (rows read, rows in all or None) per batch. `trace`:
+        `Result.attempts` tells how far runs came that became no match; it takes memory for each of
+        them. Raises RuleError where the rules do not fit the columns, DataError where the data
+        cannot be read.
         """
         begun = now_seconds()
-        run = self.open_run(data, workers, trace)
         output, events = Output(), 0
-        for part, rows in run.steps(end_of_stream, progress):
-            output.extend(part)
-            events += rows
+        with followed(progress) as tell:
+            run = self.open_run(data, workers, trace)
+            for part, rows in run.steps(end_of_stream, tell):
+                output.extend(part)
+                events += rows
         return run.execution.result(output, events, now_seconds() - begun, run.feed.notes)
 
     def stream(
@@ -326,19 +311,20 @@ class Rules:
         data: Any,
         *,
         end_of_stream: bool = True,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         workers: int = 1,
     ) -> Iterator[Result]:
         """`run`, as one Result per batch of input: memory does not grow with the matches."""
         begun = now_seconds()
-        run = self.open_run(data, workers)
         said: list[str] = []
-        for output, rows in run.steps(end_of_stream, progress):
-            now = now_seconds()
-            notes = [note for note in run.feed.notes if note not in said]
-            said += notes
-            yield run.execution.result(output, rows, now - begun, notes)
-            begun = now_seconds()
+        with followed(progress) as tell:
+            run = self.open_run(data, workers)
+            for output, rows in run.steps(end_of_stream, tell):
+                now = now_seconds()
+                notes = [note for note in run.feed.notes if note not in said]
+                said += notes
+                yield run.execution.result(output, rows, now - begun, notes)
+                begun = now_seconds()
 
     def why_not(
         self,
@@ -373,15 +359,30 @@ class Rules:
         flow = self._unbound if data is None else self.open_run(data).execution.flow
         return explain([n.plan for n in flow.nodes if isinstance(n.plan, Pattern)], flow.streams)
 
-    def open_run(self, data: Any, workers: int = 1, traced: bool = False) -> Run:
+    def graph(self, pattern: str) -> Graph:
+        """The automaton of one pattern as nodes and edges, whatever is wrong with the others.
+
+        KeyError: no such pattern. RuleError: it cannot be run.
+        """
+        from cep.engine.automaton.explain import explain
+
+        bound = {n.name: n.plan for n in self._unbound.nodes if n.kind is NodeKind.PATTERN}
+        if pattern not in bound:
+            raise KeyError(f"no pattern {pattern!r}; the rules have: {', '.join(bound)}")
+        plan = bound[pattern]
+        assert isinstance(plan, Pattern)
+        return explain([plan], self._unbound.streams).graph(pattern)
+
+    def open_run(self, data: Any, workers: int = 1, traced: bool = False) -> BoundRun:
         """The rules met with the data, for those that read what the engine hands out as arrays."""
+        from cep.bounded import BoundRun
         from cep.engine.ingest.feed import open_feed
         from cep.execution import Execution
 
         given, tables = self.by_name(data)
         feed = open_feed(given, self.base_streams)
         if feed.is_void:
-            return Run(feed, Execution.of_nothing(self, traced))
+            return BoundRun(feed, Execution.of_nothing(self, traced))
         execution = Execution.start(
             self,
             feed.streams,
@@ -391,7 +392,7 @@ class Rules:
             workers=workers,
             traced=traced,
         )
-        return Run(feed, execution)
+        return BoundRun(feed, execution)
 
     def by_name(self, data: Any) -> tuple[Mapping[str, Any], dict[str, Any]]:
         """(base stream -> its data, table that is looked up -> its rows), both as they were given.

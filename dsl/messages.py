@@ -26,7 +26,8 @@ Key = tuple[str, object, str]
 
 def explain(parser: InteractiveParser, token: Token, before: Token | None) -> Problem:
     """What to say of a token that cannot stand where it stands."""
-    found = _bracket(parser, token) or _misspelt(parser, token, before)
+    found = _bracket(parser, token) or _swallowed(parser, before)
+    found = found or _misspelt(parser, token, before)
     if found is not None:
         return found
     example = _example(parser, token)
@@ -65,6 +66,16 @@ def _bracket(parser: InteractiveParser, token: Token) -> Problem | None:
     if token in CLOSING and not still_open:
         return Problem(f"this {str(token)!r} closes nothing", span_of(token), "leave it out")
     return None
+
+
+def _swallowed(parser: InteractiveParser, before: Token | None) -> Problem | None:
+    """A problem if 'match' was taken for the name that is missing before it."""
+    if before is None or before.type != "NAME" or before.lower() != "match":
+        return None
+    if not accepts(parser, "MATCH"):
+        return None
+    hint = "a pattern is written: pattern NAME from STREAM by FIELD match SEQUENCE"
+    return Problem("a name is missing before 'match'", span_of(before), hint)
 
 
 # ---- by example

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -66,7 +66,7 @@ class Parameter:
     type: DataType
     default: bool | float | str | timedelta | datetime  # an int is a float to a type checker
     value: bool | float | str | timedelta | datetime
-    span: Span | None = None
+    span: Span | None = field(default=None, compare=False, repr=False)
 
 
 class Parameters:

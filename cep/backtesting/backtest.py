@@ -21,7 +21,7 @@ from cep.backtesting.scores import cases_found, delays_us, flagged_rows
 from cep.engine.algebra.errors import DataError
 from cep.engine.batch import Bools, Int64s
 from cep.results.columns import take
-from cep.results.result import counted
+from cep.results.values import counted
 
 Unit = Literal["events", "cases"]
 
@@ -196,6 +196,11 @@ class Backtest:
         return "\n".join([self._headline(), str(self.scores), *notes])
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from cep.display.scores import scores_html
+
+        return scores_html(self._headline(), self.scores.rows(), self.notes)
 
     def _headline(self) -> str:
         scope = self._scope

@@ -19,7 +19,7 @@ from cep.engine.ingest.event_time import read_times
 from cep.engine.ingest.feed import plan_stream
 from cep.engine.io.readers import open_source
 from cep.engine.io.source import Source, table_source
-from cep.results.result import counted
+from cep.results.values import counted
 from cep.rules import Rules
 
 

@@ -15,7 +15,7 @@ from cep.backtesting.scope import Scope
 from cep.backtesting.score_table import ALL
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.pattern import Pattern
-from cep.results.result import counted
+from cep.results.values import counted
 from cep.rules import Rules, as_rules
 
 Flagged = str | Mapping[str, str | Sequence[str]] | None

@@ -80,6 +80,11 @@ class ScoreTable:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        from cep.display.scores import scores_html
+
+        return scores_html(None, self.rows(), ())
+
     def rows(self) -> Iterator[list[str]]:
         """The texts of the table: a head, then a row for each pattern."""
         has_amounts = any(math.isfinite(score.loss_prevented.value) for score in self._scores)

@@ -18,7 +18,7 @@ from cep.backtesting.scope import Scope
 from cep.backtesting.score_table import ALL, ESTIMATES, ScoreTable, score_table, text_table
 from cep.backtesting.variants import Merged, merge
 from cep.engine.algebra.errors import DataError
-from cep.results.result import counted
+from cep.results.values import counted
 from cep.rules import as_rules
 
 Settings = Mapping[str, Any] | Iterable[Mapping[str, Any]]
@@ -100,16 +100,25 @@ class Sweep:
         return polars.from_arrow(self.to_arrow())
 
     def __str__(self) -> str:
+        return "\n".join([text_table(self._rows()), *(f"note: {note}" for note in self.notes)])
+
+    def _rows(self) -> list[list[str]]:
+        """The texts of the table: a head, then a row for each setting and pattern."""
         rows: list[list[str]] = []
         for trial in self._trials:
             head, *body = trial.scores.rows()
             values = [setting_text(trial.setting.get(name)) for name in self.parameters]
             rows += [[*self.parameters, *head]] if not rows else []
             rows += [[*values, *row] for row in body]
-        return "\n".join([text_table(rows), *(f"note: {note}" for note in self.notes)])
+        return rows
 
     def __repr__(self) -> str:
         return f"<Sweep: {counted(len(self), 'setting')} of {', '.join(self.parameters)}>"
+
+    def _repr_html_(self) -> str:
+        from cep.display.scores import scores_html
+
+        return scores_html(counted(len(self), "setting"), self._rows(), self.notes)
 
 
 def setting_text(value: Any) -> str:

@@ -12,13 +12,15 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from cep.datasets import benchmark_transactions, card_transactions, openssh_logins
+from cep.datasets import benchmark_transactions, card_transactions, openssh_logins, windows_events
 
 DATASETS = {
     "card_transactions": card_transactions,
     "benchmark_transactions": benchmark_transactions,
     "openssh_logins": openssh_logins,
+    "windows_events": windows_events,
 }
+FIXED = ("openssh_logins", "windows_events")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in ("n", "cards", "seed")
         if getattr(given, name) is not None
     }
-    if given.name == "openssh_logins" and chosen:
-        parser.error("openssh_logins is a fixed table: it takes no --rows, --cards or --seed")
+    if given.name in FIXED and chosen:
+        parser.error(f"{given.name} is a fixed table: it takes no --rows, --cards or --seed")
     if given.out.suffix not in (".parquet", ".csv"):
         parser.error(f"--out must end in .parquet or .csv, not {given.out.name!r}")
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cep.jobs.tables import OWN
-from cep.results.result import counted
+from cep.results.values import counted
 
 
 @dataclass(frozen=True, slots=True)

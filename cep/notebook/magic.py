@@ -11,6 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, magics_class
 
 from cep.engine.algebra.errors import RuleError, render_problem
+from cep.notebook.matcher import IDENTIFIER, RuleMatcher
 from cep.rules import Rules, check
 
 
@@ -52,6 +53,9 @@ class RuleMagics(Magics):
 
 
 def load(shell: InteractiveShell) -> None:
-    """What `%load_ext cep` does."""
+    """What `%load_ext cep` does; a second time it replaces what it did."""
     register: Any = shell.register_magics
     register(RuleMagics)
+    matchers = shell.Completer.custom_matchers
+    ours = [m for m in matchers if getattr(m, "matcher_identifier", "") == IDENTIFIER]
+    matchers[:] = [*(m for m in matchers if m not in ours), RuleMatcher(shell.user_ns).match]

@@ -5,6 +5,7 @@ from cep.plots.automata import automaton
 from cep.plots.backtests import precision_recall, scores
 from cep.plots.distributions import distribution
 from cep.plots.funnels import funnel
+from cep.plots.lanes import lanes
 from cep.plots.late_events import lateness
 from cep.plots.matches import matches_over_time
 from cep.plots.sweeps import sweep_heatmap
@@ -14,6 +15,7 @@ __all__ = [
     "automaton",
     "distribution",
     "funnel",
+    "lanes",
     "lateness",
     "matches_over_time",
     "precision_recall",

@@ -12,7 +12,8 @@ from cep.backtesting.intervals import Estimate
 from cep.backtesting.score_table import ALL, delay_text, share_text
 from cep.backtesting.scores import Score
 from cep.backtesting.sweep import Sweep, setting_text
-from cep.plots.style import GRID, INK, PALETTE, figure, go, plain, short
+from cep.display.style import shortened
+from cep.plots.style import GRID, INK, PALETTE, figure, go, plain
 
 INTERVALS_MAX = 12  # points of a curve, up to which intervals can be told apart
 F1_LINES = (0.2, 0.4, 0.6, 0.8)
@@ -80,7 +81,7 @@ def _points(
         y=[estimate.value for estimate in precision],
         error_x=_interval(recall, color) if few else None,
         error_y=_interval(precision, color) if few else None,
-        name=short(name, NAME_LENGTH),
+        name=plain(shortened(name, NAME_LENGTH)),
         mode=mode,
         line={"color": color, "width": 1.5},
         marker={"color": color, "size": 7},
@@ -127,7 +128,7 @@ def scores(backtest: Backtest) -> go.Figure:
         estimates: list[Estimate] = [getattr(score, name) for score in table]
         drawn.add_trace(
             go.Bar(
-                y=[short(score.pattern, NAME_LENGTH) for score in table],
+                y=[plain(shortened(score.pattern, NAME_LENGTH)) for score in table],
                 x=[one.value for one in estimates],
                 error_x=_interval(estimates, color),
                 name=shown,

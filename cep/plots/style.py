@@ -1,4 +1,4 @@
-"""What all plots share: colours that read on white and on black, one template, short texts."""
+"""What all plots share: one template, and texts as Plotly takes them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from cep.display.style import GRID, INK, PALETTE
+
 try:
     import plotly.graph_objects as go
 except ImportError as error:
     raise ImportError("plots need Plotly: pip install 'cep[plot]'") from error
 
-__all__ = ["CLEAR", "GRID", "INK", "PALETTE", "fields_text", "figure", "go", "plain", "short"]
+__all__ = ["CLEAR", "GRID", "INK", "PALETTE", "fields_text", "figure", "go", "plain"]
 
-# Okabe and Ito's colours for all kinds of sight, without those that vanish on white or on black.
-PALETTE = ("#0077bb", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#999933", "#aa4499")
-INK = "#7b7b7b"  # a contrast of more than 4 on white and on #111
-GRID = "rgba(128, 128, 128, 0.25)"
 CLEAR = "rgba(0, 0, 0, 0)"
 
 _AXIS = {
@@ -54,15 +52,6 @@ def figure(title: str, **layout: Any) -> go.Figure:
 def plain(text: str) -> str:
     """Text as it stands, where Plotly would read tags."""
     return escape(text, quote=False)
-
-
-def short(text: str, length: int) -> str:
-    """At most `length` characters of a text, as it stands; cut between words where there are."""
-    if len(text) <= length:
-        return plain(text)
-    cut = text[: length - 1]
-    words = cut.rpartition(" ")[0] if text[length - 1] != " " else cut
-    return plain((words if len(words) > length // 2 else cut).rstrip() + "…")
 
 
 def fields_text(event: Mapping[str, Any]) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from cep.backtesting.checks import known_name
 from cep.backtesting.score_table import ALL, delay_text
 from cep.backtesting.sweep import Sweep, setting_text
-from cep.plots.style import figure, go, plain, short
+from cep.display.style import shortened
+from cep.plots.style import figure, go, plain
 
 CELLS_WITH_TEXT_MAX = 200
 VALUE_LENGTH = 20
@@ -72,7 +73,7 @@ def _axis(name: str) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    return "default" if value is None else short(setting_text(value), VALUE_LENGTH)
+    return "default" if value is None else plain(shortened(setting_text(value), VALUE_LENGTH))
 
 
 def _text(score: str, value: float) -> str:

@@ -25,7 +25,8 @@ from cep.engine.automaton.nfa import build_nfa
 from cep.engine.batch import Int64s
 from cep.engine.results import EndedBatch, Fate, MatchBatch
 from cep.engine.state.chains import nearest_runs
-from cep.results.columns import EventPool, Layout, PatternMatches
+from cep.results.columns import EventPool, PatternMatches
+from cep.results.layout import Layout
 
 FATES = tuple(fate.name.lower() for fate in Fate)
 

@@ -2,127 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from cep.engine.algebra.expression import DataType
-from cep.engine.algebra.pattern import Output, Pattern, Stream
-from cep.engine.algebra.plan import Node
+from cep.engine.algebra.pattern import Pattern
 from cep.engine.batch import Int64s
 from cep.engine.columns.data import pc
-from cep.engine.ingest.conform import ARROW_TYPES, plain_type
+from cep.engine.ingest.conform import plain_type
 from cep.engine.results import ErrorBatch, MatchBatch
 from cep.engine.state.hashing import Words
 from cep.results.ids import event_lanes, match_ids, one_array
+from cep.results.layout import Layout, value_type
 
-FIXED = ("pattern", "key", "start", "end", "id")
 EVENTS_DECODED = 256  # matches whose events become Python objects at a time
 
 
-@dataclass(frozen=True, slots=True)
-class Events:
-    """The events that some patterns read: their columns, and those of each stream among them."""
+class TakenEvent(NamedTuple):
+    """An event of a match, and which variable took it. `event`: its fields."""
 
-    schema: pa.Schema
-    own_fields: tuple[frozenset[str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a table of matches looks like before there are any: known once the rules are bound.
-
-    `schema` is that of the base events, `own_fields` the columns of each stream in it, `added`
-    those that are computed and not the data's own. `derived`: the events of the patterns that read
-    what others make. `timeouts` says whose select list the columns come from. `nodes` are those
-    that make rows.
-    """
-
-    patterns: tuple[Pattern, ...]
-    streams: tuple[Stream, ...]
-    schema: pa.Schema
-    own_fields: tuple[frozenset[str], ...] = ()
-    timeouts: bool = False
-    nodes: tuple[Node, ...] = ()
-    added: frozenset[str] = frozenset()
-    derived: Mapping[str, Events] = field(default_factory=dict)
-
-    def events_of(self, pattern: str) -> Events:
-        """What the events of a pattern look like."""
-        return self.derived.get(pattern) or self._base
-
-    @cached_property
-    def _base(self) -> Events:
-        return Events(self.schema, self.own_fields)
-
-    def outputs(self, pattern: Pattern) -> tuple[Output, ...]:
-        return (pattern.timeout_select or ()) if self.timeouts else pattern.select
-
-    @cached_property
-    def number(self) -> dict[str, int]:
-        """Pattern name -> its place in the rules."""
-        return {pattern.name: place for place, pattern in enumerate(self.patterns)}
-
-    @cached_property
-    def time_type(self) -> pa.DataType:
-        """UTC where the data states a zone, else without zone."""
-        types = [self.schema.field(n).type for n in self._time_fields()]
-        zoned = any(pa.types.is_timestamp(t) and t.tz for t in types)
-        return pa.timestamp("us", "UTC" if zoned else None)
-
-    def _time_fields(self) -> list[str]:
-        names = {stream.time for stream in self.streams}
-        return [name for name in self.schema.names if name in names]
-
-    def key_type(self, pattern: Pattern) -> pa.DataType | None:
-        """The type of one pattern's key; None where it has no key."""
-        schema = self.events_of(pattern.name).schema
-        names = [name for name in pattern.key if name in schema.names]
-        members = [(name, plain_type(schema.field(name).type)) for name in names]
-        if not members:
-            return None
-        return members[0][1] if len(members) == 1 else pa.struct(members)
-
-    @cached_property
-    def common_key_type(self) -> pa.DataType:
-        """What all patterns agree on, else text."""
-        types = [t for p in self.patterns if (t := self.key_type(p)) is not None]
-        if not types:
-            return pa.null()
-        return types[0] if all(t == types[0] for t in types) else pa.string()
-
-    @cached_property
-    def value_columns(self) -> dict[str, dict[str, str]]:
-        """Pattern -> select name -> column, with a prefix where an earlier one has another type."""
-        types: dict[str, DataType | None] = {}
-        found: dict[str, dict[str, str]] = {}
-        for pattern in self.patterns:
-            columns = found.setdefault(pattern.name, {})
-            for output in self.outputs(pattern):
-                name, type_ = output.name, output.value.type
-                clash = name in FIXED or types.get(name, type_) is not type_
-                columns[output.name] = name = f"{pattern.name}_{name}" if clash else name
-                types[name] = type_
-        return found
-
-    @cached_property
-    def arrow_schema(self) -> pa.Schema:
-        text = pa.string()
-        types = (text, self.common_key_type, self.time_type, self.time_type, text)
-        fields: dict[str, pa.DataType] = dict(zip(FIXED, types, strict=True))
-        for pattern in self.patterns:
-            for output in self.outputs(pattern):
-                name = self.value_columns[pattern.name][output.name]
-                fields[name] = value_type(output)
-        return pa.schema(list(fields.items()))
-
-
-def value_type(output: Output) -> pa.DataType:
-    return ARROW_TYPES[output.value.type or DataType.NULL]
+    time: datetime
+    variable: str
+    event: dict[str, Any]
 
 
 class EventPool:
@@ -132,7 +38,7 @@ class EventPool:
     """
 
     def __init__(self, batches: Sequence[MatchBatch], added: frozenset[str] = frozenset()) -> None:
-        self._added = added
+        self.added = added
         several: dict[int, list[MatchBatch]] = {}
         for batch in batches:
             several.setdefault(id(batch.events), []).append(batch)
@@ -154,7 +60,7 @@ class EventPool:
     @cached_property
     def lanes(self) -> list[Words]:
         """What the ids of matches are made of."""
-        own = [name for name in self.table.schema.names if name not in self._added]
+        own = [name for name in self.table.schema.names if name not in self.added]
         return event_lanes(self.table.select(own), self.time_us)
 
     def joined(self, batches: Sequence[MatchBatch]) -> MatchBatch:
@@ -180,6 +86,23 @@ class EventPool:
 def _only(events: pa.Table, rows: Int64s) -> pa.Table:
     """These rows of the table, in order; the table itself where they are all."""
     return events if len(rows) == events.num_rows else take(events, rows)
+
+
+def pick(batch: MatchBatch, matches: Int64s) -> MatchBatch:
+    """These matches as a batch, over a table that has no other events."""
+    begins = batch.offsets[:-1][matches]
+    lengths = batch.offsets[1:][matches] - begins
+    offsets = np.cumsum(np.insert(lengths, 0, 0))
+    taken = np.repeat(begins - offsets[:-1], lengths) + np.arange(offsets[-1])
+    return own_events(
+        replace(
+            batch,
+            offsets=offsets,
+            variable=batch.variable[taken],
+            row=batch.row[taken],
+            at_us=batch.at_us[matches],
+        )
+    )
 
 
 def own_events(batch: MatchBatch) -> MatchBatch:
@@ -263,6 +186,11 @@ class PatternMatches:
         events, times = take(self.batch.events, rows), self.batch.event_time_us[rows]
         return ErrorBatch(f"select: {reason}", events, times, self.pattern.name)
 
+    def only(self, index: int) -> PatternMatches:
+        """One match by itself: what is asked of it is computed for it alone."""
+        batch = pick(self.batch, np.array([index]))
+        return PatternMatches(batch, self.layout, EventPool([batch], self._pool.added))
+
     @property
     def values(self) -> dict[str, Any]:
         """Select name -> column, NULL where the value could not be computed."""
@@ -317,6 +245,23 @@ class PatternMatches:
                 self._decode(start, min(start + EVENTS_DECODED, len(self.batch))),
             )
         return self._window[1][index - start]
+
+    def sizes_at(self, index: int) -> dict[str, int]:
+        """Variable -> number of its events, in the order of `events_at`."""
+        taken = self.batch.variable[self.batch.offsets[index] : self.batch.offsets[index + 1]]
+        numbers, first, sizes = np.unique(taken, return_index=True, return_counts=True)
+        order = np.argsort(first)
+        names = [self.batch.variables[number] for number in numbers[order]]
+        return dict(zip(names, sizes[order].tolist(), strict=True))
+
+    def taken_at(self, index: int, limit: int | None = None) -> list[TakenEvent]:
+        """The events in the order in which they were taken, the first `limit` of them."""
+        batch = self.batch
+        taken = slice(batch.offsets[index], batch.offsets[index + 1])
+        rows = batch.row[taken][:limit]
+        names = [batch.variables[number] for number in batch.variable[taken][:limit]]
+        times = self.times(batch.event_time_us[rows]).to_pylist()
+        return list(map(TakenEvent, times, names, self._python_events(rows)))
 
     def _decode(self, start: int, stop: int) -> list[dict[str, list[dict[str, Any]]]]:
         batch = self.batch

@@ -83,6 +83,19 @@ class ErrorTable:
     def __repr__(self) -> str:
         return f"ErrorTable({len(self):,} errors)"
 
+    def _repr_html_(self) -> str:
+        from cep.display.tables import errors_html
+
+        return errors_html(self)
+
+    def first(self, size: int) -> pa.Table:
+        """The first rows of `to_arrow()`; no others are built."""
+        some = ErrorTable()
+        for batch in self._kept:
+            if some.rows_kept < size:
+                some.add(_first(batch, size - some.rows_kept))
+        return some.to_arrow()
+
     def to_arrow(self) -> pa.Table:
         """Columns reason, pattern, variable, time (UTC, NULL where there is none), event."""
         if self._table is None:

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
-
-import numpy as np
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from cep.engine.algebra.errors import DataError
-from cep.engine.algebra.pattern import Stream
-from cep.engine.batch import Int64s
-from cep.engine.results import ErrorBatch, MatchBatch, Output
+from cep.engine.results import ErrorBatch, Output
 from cep.results.attempts import AttemptTable, attempts_of
-from cep.results.columns import EventPool, Events, Layout, PatternMatches, take
 from cep.results.errors import ErrorRow, ErrorTable
+from cep.results.layout import Layout
+from cep.results.matches import Match, MatchTable
 from cep.results.tables import LateTable, RowTables
+from cep.results.values import counted
 
 if TYPE_CHECKING:
     from cep.results.why import Why
+
+MATCHES_COMPUTED = 20_000  # whose select lists are computed to show how a run went
 
 __all__ = [
     "ErrorRow",
@@ -32,277 +31,6 @@ __all__ = [
     "RowTables",
     "Summary",
 ]
-
-
-class Match:
-    """One match (or timed-out run).
-
-    `key` is None without `by`, a tuple for several fields. Times are `datetime`s in UTC, with a
-    zone where the data states one. `at` is when the match was known: later than `end` for an
-    absence. `events` maps each variable to the events that it took, `values` each `select` name to
-    its value.
-    """
-
-    __slots__ = ("_index", "_source")
-
-    def __init__(self, source: PatternMatches, index: int) -> None:
-        self._source = source
-        self._index = index
-
-    @property
-    def pattern(self) -> str:
-        return self._source.pattern.name
-
-    @property
-    def key(self) -> Any:
-        return self._source.key_at(self._index)
-
-    @property
-    def key_fields(self) -> tuple[str, ...]:
-        """The fields that make the key."""
-        return self._source.pattern.key
-
-    @property
-    def stream(self) -> Stream | None:
-        """The stream of the data that the pattern reads, with its time field; of several the first.
-
-        None for a pattern that reads only what other rules make.
-        """
-        layout, names = self._source.layout, self._source.pattern.streams
-        return next((s for s in layout.streams if not names or s.name in names), None)
-
-    @property
-    def start(self) -> Any:
-        return self._source.starts[self._index].as_py()
-
-    @property
-    def end(self) -> Any:
-        return self._source.ends[self._index].as_py()
-
-    @property
-    def at(self) -> Any:
-        return self._source.found_at[self._index].as_py()
-
-    @property
-    def id(self) -> str:
-        """The same for the same pattern name and events, in every run.
-
-        Made of what the events say: matches of events that are equal in every field share it.
-        """
-        return str(self._source.ids[self._index])
-
-    @property
-    def events(self) -> dict[str, list[dict[str, Any]]]:
-        return self._source.events_at(self._index)
-
-    @property
-    def values(self) -> dict[str, Any]:
-        return {name: col[self._index].as_py() for name, col in self._source.values.items()}
-
-    def why(self) -> Why:
-        """Event by event, which variable took it and what held, with which values."""
-        from cep.results.why import why
-
-        return why(self._source, self._index, self.key)
-
-    def __repr__(self) -> str:
-        key = "" if self.key is None else f" key={self.key!r}"
-        taken = ", ".join(f"{name}: {len(events)}" for name, events in self.events.items())
-        values = f" {self.values}" if self.values else ""
-        return f"<{self.pattern}{key} {self.start} .. {self.end} ({taken}){values}>"
-
-
-class MatchTable:
-    """Matches in the order in which they were found, of all patterns together.
-
-    Columns are built when asked for. The order (time found, pattern, first events) and everything
-    else are the same however the input was cut into batches.
-    """
-
-    def __init__(self, layout: Layout, batches: Sequence[MatchBatch] = ()) -> None:
-        self._layout = layout
-        self._batches = [batch for batch in batches if len(batch)]
-
-    def __len__(self) -> int:
-        return sum(len(batch) for batch in self._batches)
-
-    def __repr__(self) -> str:
-        return f"MatchTable({len(self):,} matches)"
-
-    @cached_property
-    def _parts(self) -> list[PatternMatches]:
-        """One part per pattern that matched, in the order of the rules."""
-        by_pattern: dict[int, list[MatchBatch]] = {}
-        for batch in self._batches:
-            by_pattern.setdefault(self._layout.number[batch.pattern.name], []).append(batch)
-        if not by_pattern:
-            return []
-        parts, pools = [], self._pools()
-        for _, batches in sorted(by_pattern.items()):
-            pool = pools[self._layout.events_of(batches[0].pattern.name)]
-            parts.append(PatternMatches(pool.joined(batches), self._layout, pool))
-        return parts
-
-    def _pools(self) -> dict[Events, EventPool]:
-        """One pool for all patterns that read the same events."""
-        sharing: dict[Events, list[MatchBatch]] = {}
-        for batch in self._batches:
-            sharing.setdefault(self._layout.events_of(batch.pattern.name), []).append(batch)
-        return {read: EventPool(found, self._layout.added) for read, found in sharing.items()}
-
-    @cached_property
-    def _order(self) -> Int64s | None:
-        """Row numbers of the parts, one after the other, in output order; None: as they are."""
-        return _order(self._parts)
-
-    @cached_property
-    def _begins(self) -> Int64s:
-        return np.cumsum([0, *(len(part.batch) for part in self._parts)])
-
-    @overload
-    def __getitem__(self, index: int) -> Match: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Match]: ...
-    def __getitem__(self, index: int | slice) -> Match | list[Match]:
-        if isinstance(index, slice):
-            return [self._match(at) for at in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"match {index} of {len(self)}")
-        return self._match(index % len(self))
-
-    def __iter__(self) -> Iterator[Match]:
-        return (self._match(at) for at in range(len(self)))
-
-    def _match(self, at: int) -> Match:
-        row = at if self._order is None else int(self._order[at])
-        part = int(np.searchsorted(self._begins, row, side="right")) - 1
-        return Match(self._parts[part], row - int(self._begins[part]))
-
-    def by_pattern(self, name: str) -> MatchTable:
-        """The matches of one pattern. KeyError for a name that the rules do not have."""
-        if name not in self._layout.number:
-            known = ", ".join(self._layout.number)
-            raise KeyError(f"no pattern {name!r}; the rules have: {known}")
-        batches = [batch for batch in self._batches if batch.pattern.name == name]
-        pattern = self._layout.patterns[self._layout.number[name]]
-        return MatchTable(replace(self._layout, patterns=(pattern,)), batches)
-
-    def counts(self) -> dict[str, int]:
-        """Pattern -> number of matches, for every pattern of the rules."""
-        counts = dict.fromkeys(self._layout.number, 0)
-        for batch in self._batches:
-            counts[batch.pattern.name] += len(batch)
-        return counts
-
-    def select_errors(self) -> list[ErrorBatch]:
-        """What could not be computed of the select lists; without one no column is built."""
-        if not self._batches or not any(self._layout.value_columns.values()):
-            return []
-        return [error for part in self._parts for error in part.select_errors]
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The columns of `to_arrow()`, known whether there are matches or not."""
-        return self._layout.arrow_schema
-
-    @cached_property
-    def _table(self) -> pa.Table:
-        if not self._parts:
-            return self.schema.empty_table()
-        table = pa.concat_tables([part.to_table() for part in self._parts])
-        return table if self._order is None else take(table, self._order)
-
-    def to_arrow(self) -> pa.Table:
-        """pattern, key, start, end, id, then a column per `select` name of any pattern."""
-        return self._table
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        table: Any = self.to_arrow()
-        return table.__arrow_c_stream__(requested_schema)
-
-    def to_pandas(self) -> Any:
-        return self.to_arrow().to_pandas()
-
-    def to_polars(self) -> Any:
-        import polars
-
-        return polars.from_arrow(self.to_arrow())
-
-    @property
-    def events(self) -> pa.Table:
-        """A row per captured event: match (its id), pattern, variable, position, all fields.
-
-        `position` counts from 0 within the match. A field with one of these names gets `event_`
-        in front. An event that two matches captured is there twice.
-        """
-        tables = [_long(part) for part in self._parts]
-        if not tables:
-            return _long_schema(self._layout.schema).empty_table()
-        table = pa.concat_tables(tables, promote_options="default")
-        if self._order is None:
-            return table
-        return take(table, self._rows_in_order())
-
-    def _rows_in_order(self) -> Int64s:
-        """Row numbers of the long table, match by match in output order."""
-        assert self._order is not None
-        lengths = np.concatenate([np.diff(part.batch.offsets) for part in self._parts])
-        begins = np.cumsum(lengths) - lengths
-        taken = lengths[self._order]
-        first = np.repeat(begins[self._order] - (np.cumsum(taken) - taken), taken)
-        return first + np.arange(len(first))
-
-
-def _order(parts: Sequence[PatternMatches]) -> Int64s | None:
-    """By time found, then pattern, then the places of the captured events in the input."""
-    if not parts:
-        return None
-    at = np.concatenate([part.batch.at_us for part in parts])
-    if len(parts) == 1 and bool((at[1:] > at[:-1]).all()):
-        return None
-    pattern = np.repeat(np.arange(len(parts)), [len(part.batch) for part in parts])
-    is_ordered = len(parts) == 1 and bool((at[1:] >= at[:-1]).all())
-    order = np.arange(len(at)) if is_ordered else np.lexsort((pattern, at))
-    equal = (at[order][1:] == at[order][:-1]) & (pattern[order][1:] == pattern[order][:-1])
-    if not equal.any():
-        return order
-    tied = np.flatnonzero(np.append(equal, False) | np.insert(equal, 0, False))
-    rows = order[tied]
-    keys = [np.concatenate(k)[rows] for k in zip(*(p.tie_breakers for p in parts), strict=True)]
-    group = np.cumsum(~np.insert(equal, 0, False))[tied]
-    order[tied] = rows[np.lexsort((*reversed(keys), group))]
-    return order
-
-
-LONG_COLUMNS = ("match", "pattern", "variable", "position")
-
-
-def _long_schema(events: pa.Schema) -> pa.Schema:
-    fields = zip(LONG_COLUMNS, (pa.string(), pa.string(), pa.string(), pa.int64()), strict=True)
-    renamed = [(_long_name(f.name), f.type) for f in events]
-    return pa.schema([*fields, *renamed])
-
-
-def _long_name(field_name: str) -> str:
-    return f"event_{field_name}" if field_name in LONG_COLUMNS else field_name
-
-
-def _long(part: PatternMatches) -> pa.Table:
-    batch = part.batch
-    lengths = np.diff(batch.offsets)
-    owner = np.repeat(np.arange(len(batch)), lengths)
-    position = np.arange(len(batch.row)) - np.repeat(batch.offsets[:-1], lengths)
-    events = take(batch.events, batch.row)
-    names = pa.array(batch.variables, pa.string())
-    columns: list[Any] = [
-        part.ids.take(pa.array(owner)),
-        pa.repeat(part.pattern.name, len(batch.row)),
-        names.take(pa.array(batch.variable, pa.int32())),
-        pa.array(position, pa.int64()),
-        *events.columns,
-    ]
-    named = [*LONG_COLUMNS, *(_long_name(name) for name in events.schema.names)]
-    return pa.Table.from_arrays(columns, named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,10 +46,15 @@ class Summary:
     rows: Mapping[str, int] = field(default_factory=dict)
     late: int = 0
 
-    def __str__(self) -> str:
+    @property
+    def pace(self) -> str:
+        """How many events in which time."""
         is_timed = self.events > 0 and self.seconds > 0
         rate = f", {self.events / self.seconds:,.0f} events/s" if is_timed else ""
-        lines = [f"{counted(self.events, 'event')} in {self.seconds:.2f} s{rate}"]
+        return f"{counted(self.events, 'event')} in {self.seconds:.2f} s{rate}"
+
+    def __str__(self) -> str:
+        lines = [self.pace]
         width = max((len(name) for name in (*self.matches, *self.rows)), default=0)
         for name, size in self.matches.items():
             lines.append(f"  {name:<{width}}  {counted(size, 'match', 'matches')}")
@@ -334,11 +67,6 @@ class Summary:
         if self.errors:
             lines.append(f"  {counted(self.errors, 'event')} with errors")
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
-
-
-def counted(size: int, one: str, many: str = "") -> str:
-    """`1 match`, `1,234 matches`."""
-    return f"{size:,} {one if size == 1 else many or one + 's'}"
 
 
 class Result:
@@ -377,11 +105,26 @@ class Result:
         failed = [*self.matches.select_errors(), *self.timeouts.select_errors()]
         return ErrorTable([*self._errors, *failed])
 
+    def known_errors(self) -> ErrorTable:
+        """`errors`, but without those of select lists where matches are very many.
+
+        Unless somebody has asked for `errors` before.
+        """
+        values = [table for table in (self.matches, self.timeouts) if table.has_values]
+        if "errors" in self.__dict__ or sum(map(len, values)) <= MATCHES_COMPUTED:
+            return self.errors
+        return ErrorTable(self._errors)
+
     @property
     def notes(self) -> list[str]:
         """What the caller may not expect: the input was sorted, matches are held back."""
-        counted, kept = len(self.errors), self.errors.rows_kept
+        return self._notes_on(self.errors)
+
+    def _notes_on(self, errors: ErrorTable) -> list[str]:
+        counted, kept = len(errors), errors.rows_kept
         more = [f"{counted:,} errors, of which {kept:,} are kept"] if kept < counted else []
+        if "errors" not in self.__dict__:  # these are but the known ones
+            more.append("errors of select lists are not counted here: result.errors counts them")
         return [*self._notes, *more]
 
     @property
@@ -409,15 +152,31 @@ class Result:
         """A result is something, also without matches."""
         return True
 
-    def summary(self) -> Summary:
-        counts = self.matches.counts()
-        sizes = len(self.timeouts), len(self.errors)
-        notes = tuple(self.notes)
-        rows, late = self.tables.counts(), len(self.late)
-        return Summary(self.events, self.seconds, counts, *sizes, notes, rows, late)
+    def summary(self, *, exact: bool = True) -> Summary:
+        """The numbers of the run; counting the errors also computes the select lists.
+
+        With `exact` False those of very many matches are not computed, which a note says.
+        """
+        errors = self.errors if exact else self.known_errors()
+        notes = self._notes_on(errors)
+        return Summary(
+            self.events,
+            self.seconds,
+            self.matches.counts(),
+            len(self.timeouts),
+            len(errors),
+            tuple(notes),
+            self.tables.counts(),
+            len(self.late),
+        )
 
     def __repr__(self) -> str:
-        return f"<Result: {self.summary()}>"
+        return f"<Result: {self.summary(exact=False)}>"
+
+    def _repr_html_(self) -> str:
+        from cep.display.results import result_html
+
+        return result_html(self)
 
 
 def make_result(

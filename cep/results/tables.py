@@ -59,6 +59,11 @@ class RowTables(Mapping[str, pa.Table]):
     def __repr__(self) -> str:
         return f"RowTables({self.counts()})"
 
+    def _repr_html_(self) -> str:
+        from cep.display.tables import rows_html
+
+        return rows_html(self)
+
 
 def row_schema(node: Node) -> pa.Schema:
     """The columns of a node's rows."""
@@ -93,6 +98,11 @@ class LateTable:
 
     def __repr__(self) -> str:
         return f"LateTable({len(self):,} late events)"
+
+    def _repr_html_(self) -> str:
+        from cep.display.tables import late_html
+
+        return late_html(self)
 
     def counts(self) -> dict[str, int]:
         """Stream -> number of late events, for the streams that have any."""

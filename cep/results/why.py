@@ -19,9 +19,10 @@ import pyarrow as pa
 
 from cep.engine.algebra.expression import Captured, Expression, Field, children, conjuncts, walk
 from cep.engine.algebra.pattern import Definition, Negation, Pattern, variables
-from cep.engine.algebra.printer import print_duration, print_expression, print_text
+from cep.engine.algebra.printer import print_expression
 from cep.engine.results import MatchBatch
-from cep.results.columns import PatternMatches, own_events
+from cep.results.columns import PatternMatches, pick
+from cep.results.values import as_written, counted
 
 NOT_KEPT = "not kept with the match"
 _TYPES: dict[str, pa.DataType] = {
@@ -49,9 +50,13 @@ class Reason:
     def __str__(self) -> str:
         if self.holds is None:
             return f"{self.text} ({NOT_KEPT})"
-        values = [f"{name} = {shown(value)}" for name, value in self.values.items()]
-        said = ", ".join(value for value in values if value != self.text)
-        return f"{self.text} ({said})" if said else self.text
+        return f"{self.text} ({shown})" if (shown := self.values_text) else self.text
+
+    @property
+    def values_text(self) -> str:
+        """The values as rules would write them, but for what the condition itself says."""
+        values = [f"{name} = {as_written(value)}" for name, value in self.values.items()]
+        return ", ".join(value for value in values if value != self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +82,26 @@ class Why:
     taken: tuple[Taken, ...]
     absent: tuple[str, ...]
 
+    @property
+    def title(self) -> str:
+        """The match in a line."""
+        key = "" if self.key is None else f", key {as_written(self.key)}"
+        lasted = as_written(self.taken[-1].time - self.taken[0].time)
+        bound = "" if self.within is None else f" (within {as_written(self.within)})"
+        size = counted(len(self.taken), "event")
+        return f"{self.pattern}{key}: {size} in {lasted}{bound}"
+
     def __str__(self) -> str:
-        key = "" if self.key is None else f", key {shown(self.key)}"
-        lasted = shown(self.taken[-1].time - self.taken[0].time)
-        bound = "" if self.within is None else f" (within {shown(self.within)})"
-        size = f"{len(self.taken)} event{'s' if len(self.taken) > 1 else ''}"
-        head = f"{self.pattern}{key}: {size} in {lasted}{bound}"
         absent = (f"  {sentence}" for sentence in self.absent)
-        return "\n".join([head, *taken_lines(self.taken), *absent])
+        return "\n".join([self.title, *taken_lines(self.taken), *absent])
 
     def __repr__(self) -> str:
         return f"<Why: {self}>"
+
+    def _repr_html_(self) -> str:
+        from cep.display.why import why_html
+
+        return why_html(self)
 
     def to_arrow(self) -> pa.Table:
         """Columns position, time, variable, condition, holds, values (as text)."""
@@ -100,7 +114,7 @@ class Why:
             if not one.reasons:
                 yield row
             for reason in one.reasons:
-                values = ", ".join(f"{n} = {shown(v)}" for n, v in reason.values.items())
+                values = ", ".join(f"{n} = {as_written(v)}" for n, v in reason.values.items())
                 yield row | {"condition": reason.text, "holds": reason.holds, "values": values}
 
 
@@ -116,7 +130,7 @@ def taken_lines(taken: Sequence[Taken]) -> Iterator[str]:
 
 def why(source: PatternMatches, index: int, key: Any) -> Why:
     """Why match `index` of these is one."""
-    pattern, batch = source.pattern, _alone(source.batch, index)
+    pattern, batch = source.pattern, pick(source.batch, np.array([index]))
     rows: Any = pa.array(batch.row)
     events: Any = batch.events.take(rows)
     found = _reasons(pattern, batch, events)
@@ -129,19 +143,6 @@ def why(source: PatternMatches, index: int, key: Any) -> Why:
     ]
     within = None if pattern.within_us is None else timedelta(microseconds=pattern.within_us)
     return Why(pattern.name, key, within, tuple(taken), tuple(_absent(pattern)))
-
-
-def _alone(batch: MatchBatch, index: int) -> MatchBatch:
-    """One match as a batch."""
-    begin, end = int(batch.offsets[index]), int(batch.offsets[index + 1])
-    one = replace(
-        batch,
-        offsets=np.array([0, end - begin]),
-        variable=batch.variable[begin:end],
-        row=batch.row[begin:end],
-        at_us=batch.at_us[index : index + 1],
-    )
-    return own_events(one)
 
 
 def _reasons(pattern: Pattern, one: MatchBatch, events: pa.Table) -> dict[str, list[list[Reason]]]:
@@ -221,18 +222,3 @@ def _condition(definition: Definition | None) -> str:
     if definition is None or definition.condition is None:
         return "any values"
     return print_expression(definition.condition)
-
-
-def shown(value: Any) -> str:
-    """A value as rules would write it."""
-    if isinstance(value, str):
-        return print_text(value)
-    if isinstance(value, timedelta):
-        return print_duration(value // timedelta(microseconds=1))
-    if isinstance(value, datetime):
-        return value.isoformat(" ")
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "NULL"}[value]
-    if isinstance(value, Sequence):
-        return "(" + ", ".join(map(shown, value)) + ")"
-    return str(value)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from cep.results.why import Reason, Taken, shown, taken_lines
+from cep.results.values import as_cell, as_written
+from cep.results.why import Reason, Taken, taken_lines
 
 LINES_SHOWN = 10
 _TYPES: dict[str, pa.DataType] = {
@@ -56,9 +57,15 @@ class Suggestion:
     then: tuple[str, ...]
     within: timedelta | None = None
 
+    @property
+    def outcome(self) -> str:
+        """What came of it, in words."""
+        if self.is_enough:
+            return "a match"
+        return f"still missing {', '.join(self.then)}" if self.then else "no match either"
+
     def __str__(self) -> str:
-        missing = f"still missing {', '.join(self.then)}" if self.then else "no match either"
-        return f"{self.text}: {'a match' if self.is_enough else missing}"
+        return f"{self.text}: {self.outcome}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +91,18 @@ class NearMiss:
     nearest: Nearest | None
     suggestions: tuple[Suggestion, ...]
 
+    @property
+    def title(self) -> str:
+        """How far it came, in a line."""
+        key = "" if self.key is None else f", key {as_written(self.key)}"
+        total = len(self.taken) + self.missing
+        return f"{self.pattern}{key}: {len(self.taken)} of {total} events"
+
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        key = "" if self.key is None else f", key {shown(self.key)}"
-        total = len(self.taken) + self.missing
-        yield f"{self.pattern}{key}: {len(self.taken)} of {total} events"
+        yield self.title
         lines = list(taken_lines(self.taken))
         hidden = len(lines) - LINES_SHOWN
         if hidden > 1:
@@ -106,10 +118,15 @@ class NearMiss:
     def __repr__(self) -> str:
         return f"<NearMiss: {self}>"
 
+    def _repr_html_(self) -> str:
+        from cep.display.near_misses import near_miss_html
+
+        return near_miss_html(self)
+
 
 def _nearest(nearest: Nearest) -> str:
     unmet = "; ".join(map(str, nearest.unmet)) or "it meets all that is asked"
-    return f"{nearest.time.isoformat(' ')} as {nearest.variable}: {unmet}"
+    return f"{as_cell(nearest.time)} as {nearest.variable}: {unmet}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +155,11 @@ class WhyNot:
     def __repr__(self) -> str:
         return f"<WhyNot: {self}>"
 
+    def _repr_html_(self) -> str:
+        from cep.display.near_misses import why_not_html
+
+        return why_not_html(self)
+
     def to_arrow(self) -> pa.Table:
         """A row for each near miss, as in a ranking."""
         return pa.Table.from_pylist([_row(miss) for miss in self.near_misses], SCHEMA)
@@ -150,7 +172,7 @@ def _row(miss: NearMiss) -> dict[str, Any]:
     nearest = miss.nearest
     return {
         "pattern": miss.pattern,
-        "key": None if miss.key is None else shown(miss.key),
+        "key": None if miss.key is None else as_written(miss.key),
         "start": _plain(miss.start),
         "end": _plain(miss.end),
         "taken": len(miss.taken),

@@ -16,6 +16,7 @@ from cep.engine.automaton.flat import condition_name
 from cep.engine.automaton.states import Guard
 from cep.engine.results import Fate
 from cep.results.columns import PatternMatches
+from cep.results.values import as_cell
 from cep.results.why import Reason, reasons_of, why
 from cep.whynot.answer import Nearest, NearMiss, Suggestion
 from cep.whynot.candidates import Candidate, Demand, Run, evaluated
@@ -121,7 +122,7 @@ class Describer:
                 return f"still open when the events ended, at {self._at(run.at_us)}"
 
     def _at(self, time_us: int) -> str:
-        return self.moment(time_us).isoformat(" ")
+        return as_cell(self.moment(time_us))
 
     def _bound(self) -> str:
         run, pattern = self.run, self.run.history.pattern

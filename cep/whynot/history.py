@@ -18,11 +18,13 @@ from cep.engine.algebra.plan import Aggregate, Feature, Join, RuleSet
 from cep.engine.batch import EventBatch, Int64s
 from cep.engine.columns.data import pc
 from cep.engine.dataflow.reads import sources_of
+from cep.engine.ingest.conform import plain_type
 from cep.engine.results import MatchBatch
 from cep.engine.runtime.task import Task
 
 if TYPE_CHECKING:
-    from cep.rules import Rules, Run
+    from cep.bounded import BoundRun
+    from cep.rules import Rules
 
 Key = tuple[Any, ...]
 COLLECTOR = "(events)"
@@ -89,7 +91,9 @@ def _names_read(rules: RuleSet) -> Iterator[str]:
         yield from sources_of(reader)
 
 
-def _kept(run: Run, fields: tuple[str, ...], keys: Collection[Key] | None) -> Iterator[EventBatch]:
+def _kept(
+    run: BoundRun, fields: tuple[str, ...], keys: Collection[Key] | None
+) -> Iterator[EventBatch]:
     """The events, step by step, that may be of one of the keys."""
     wanted = None if keys is None else {f: [k[i] for k in keys] for i, f in enumerate(fields)}
     for output, _ in run.steps(end_of_stream=True, progress=None):
@@ -109,7 +113,8 @@ def _possible(events: pa.Table, rows: Int64s, wanted: Mapping[str, list[Any]] | 
     taken: Any = pa.array(rows)
     for field, values in wanted.items():
         column: Any = events.column(field).take(taken)
-        found = pc.is_in(column, value_set=pa.array(values, column.type))
+        type_ = plain_type(column.type)
+        found = pc.is_in(column.cast(type_), value_set=pa.array(values, type_))
         near &= found.to_numpy(zero_copy_only=False)
     return rows[near]
 

@@ -14,7 +14,7 @@ from cep.engine.batch import EventBatch
 from cep.engine.results import MatchBatch, Output
 from cep.engine.runtime.runtime import Runtime
 from cep.results.attempts import PatternAttempts, attempts_of
-from cep.results.columns import Layout
+from cep.results.layout import Layout
 from cep.whynot.history import History
 
 Taken = tuple[tuple[int, str], ...]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+from traceback import FrameSummary, extract_tb, format_exception
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,36 @@ class Problem:
 
 class CepError(Exception):
     """The root of everything this package raises on purpose."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback: the way to the call of us, and what is wrong.
+
+        Where a function of the caller's has failed, its own traceback stands before.
+        """
+        lines = [] if self.__cause__ is None else format_exception(self.__cause__)
+        callers = takewhile(lambda frame: not _is_ours(frame), extract_tb(self.__traceback__))
+        lines += [text for frame in callers if not _is_shell(frame) for text in _frame_lines(frame)]
+        told = [*lines, "", f"{type(self).__name__}: {self}"] if lines else [str(self)]
+        return [line for text in told for line in text.splitlines() or [""]]
+
+
+_OURS = Path(__file__).parents[2]  # the package
+
+
+def _is_ours(frame: FrameSummary) -> bool:
+    return _OURS in Path(frame.filename).parents
+
+
+def _is_shell(frame: FrameSummary) -> bool:
+    return "IPython" in Path(frame.filename).parts
+
+
+def _frame_lines(frame: FrameSummary) -> Iterator[str]:
+    """Where, and the line there. The text of a cell is in no file."""
+    where = frame.filename if Path(frame.filename).is_file() else "cell"
+    inside = "" if frame.name.startswith("<") else f", in {frame.name}"
+    yield f"{where}, line {frame.lineno}{inside}"
+    yield f"    {frame.line}"
 
 
 class RuleError(CepError):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cep.engine.algebra.expression import Expression
 from cep.engine.algebra.pattern import Pattern, Stream
 from cep.engine.algebra.printer import print_expression, print_pattern
-from cep.engine.automaton.flat import FlatNfa, condition_name, guard_text, state_names
+from cep.engine.automaton.flat import FlatNfa, FlatState, condition_name, guard_text, state_names
 from cep.engine.automaton.nfa import build_nfa
 from cep.engine.automaton.program import RegisterSpec, split_condition
-from cep.engine.automaton.states import Action
+from cep.engine.automaton.states import Action, State
 from cep.engine.automaton.tables import Tables, build_tables
 from cep.engine.kernels.codes import Register
 from cep.engine.state.interning import TextCodes
@@ -32,9 +32,10 @@ class GraphNode:
 
 @dataclass(frozen=True, slots=True)
 class GraphEdge:
-    """What an event does to a run. `action`: take, ignore or kill; `guard` as text.
+    """What an event, or time, does to a run. `guard` says when, as text.
 
-    `also_match`: the run is a match as well as going on.
+    `action`: take, ignore, kill, or deadline where no event but time makes the match. `also_match`:
+    the run is a match as well as going on.
     """
 
     source: str
@@ -139,26 +140,29 @@ def _touch_line(tables: Tables) -> str:
 
 def _graph(flat: FlatNfa) -> Graph:
     names = state_names(flat)
-    nodes = [
-        GraphNode(
-            names[item.state],
-            "start" if i == 0 else "pending" if item.state.pending else "state",
-            item.state.window_us,
-        )
-        for i, item in enumerate(flat.states)
-    ]
-    edges = []
-    for item in flat.states:
-        source = names[item.state]
-        for edge in item.edges:
-            action = "take" if edge.action is Action.TAKE else "ignore"
-            target = "match" if edge.target is None else names[edge.target]
-            guard = guard_text(flat.nfa, edge.guard)
-            edges.append(GraphEdge(source, target, action, guard, edge.variable, bool(edge.finals)))
-        edges += [
-            GraphEdge(source, "killed", "kill", guard_text(flat.nfa, guard)) for guard in item.kills
-        ]
-    nodes.append(GraphNode("match", "match"))
-    if any(item.kills for item in flat.states):
+    edges = [edge for item in flat.states for edge in _edges(flat, item, names)]
+    nodes = [*_states(flat, names), GraphNode("match", "match")]
+    if any(edge.target == "killed" for edge in edges):
         nodes.append(GraphNode("killed", "killed"))
     return Graph(tuple(nodes), tuple(edges))
+
+
+def _states(flat: FlatNfa, names: Mapping[State, str]) -> Iterator[GraphNode]:
+    for place, item in enumerate(flat.states):
+        kind = "start" if place == 0 else "pending" if item.state.pending else "state"
+        yield GraphNode(names[item.state], kind, item.state.window_us)
+
+
+def _edges(flat: FlatNfa, item: FlatState, names: Mapping[State, str]) -> Iterator[GraphEdge]:
+    nfa, source = flat.nfa, names[item.state]
+    for edge in item.edges:
+        action = "take" if edge.action is Action.TAKE else "ignore"
+        target = "match" if edge.target is None else names[edge.target]
+        guard = guard_text(nfa, edge.guard)
+        yield GraphEdge(source, target, action, guard, edge.variable, bool(edge.finals))
+    for kill in item.kills:
+        yield GraphEdge(source, "killed", "kill", guard_text(nfa, kill))
+    if nfa.unless is not None and item.state is not nfa.start:
+        yield GraphEdge(source, "killed", "kill", condition_name(nfa, nfa.unless))
+    if item.state.pending:
+        yield GraphEdge(source, "match", "deadline", "the deadline comes and no such event has")

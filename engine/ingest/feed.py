@@ -134,7 +134,8 @@ def _check_names(schema: pa.Schema, where: str) -> None:
 
 def _missing(name: str, names: Sequence[str], where: str) -> str:
     available = ", ".join(names) or "no columns at all"
-    return f"{where}: no column {name!r}{did_you_mean(name, names)} it has: {available}"
+    near = did_you_mean(name, names) or ";"
+    return f"{where}: no column {name!r}{near} it has: {available}"
 
 
 def _find_time(names: Sequence[str], stream: Stream, where: str) -> str:

@@ -7,11 +7,13 @@ longer to compile than most of these functions; calling one from Python ends the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import event
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -53,3 +55,23 @@ def inlined(function: F) -> F:
     event that is most of the time (measured: 10 microseconds per event against 0.1).
     """
     return cast(F, njit(no_cpython_wrapper=True, forceinline=True, **OPTIONS)(function))
+
+
+class _AtFirst(event.Listener):
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell: Callable[[], None] | None = tell
+
+    def on_start(self, event: object) -> None:
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell()
+
+    def on_end(self, event: object) -> None:
+        pass
+
+
+@contextmanager
+def when_compiling(tell: Callable[[], None]) -> Iterator[None]:
+    """Inside, `tell` is called once, before something is compiled that is in no cache."""
+    with event.install_listener("numba:compile", _AtFirst(tell)):
+        yield

@@ -14,7 +14,7 @@ from cep.engine.algebra.plan import flow_of
 from cep.engine.results import Output
 from cep.engine.runtime.runtime import Runtime
 from cep.results.attempts import attempts_of
-from cep.results.columns import Layout
+from cep.results.layout import Layout
 from tests.laws.test_engine_laws import SCHEMA, Events, Row, batch, bound, rows, run
 from tests.reference.random_patterns import STREAM, event_streams, patterns
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -493,3 +494,13 @@ def test_the_interval_of_a_median_is_between_the_delays_there_are() -> None:
     """Both found cases of drop began on one day: days are drawn whole, so with both or neither."""
     estimate = scored(case="incident").scores["drop"].delay
     assert (estimate.low, estimate.high) == (estimate.value, estimate.value)
+
+
+def test_scores_show_themselves_in_a_notebook() -> None:
+    rules = cep.compile("pattern p match t define t as x > 1")
+    data = [{"ts": f"2025-01-0{i}", "x": i, "bad": i > 2} for i in range(1, 5)]
+    page = cep.backtest(rules, data, "bad")._repr_html_()
+    assert "4 events, 2 labelled, 4 days" in page
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", page)
+    assert cells[:2] == ["p", "0.75"]
+    assert cells[2].startswith("0.667 (")

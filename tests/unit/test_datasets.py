@@ -15,6 +15,7 @@ from cep.datasets import (
     benchmark_transactions,
     card_transactions,
     openssh_logins,
+    windows_events,
 )
 from cep.datasets.__main__ import main
 
@@ -103,6 +104,20 @@ def test_benchmark_transactions_are_the_workload_that_the_issue_describes() -> N
     assert frame.notna().all().all()
     counts = np.sort(frame["card"].value_counts().to_numpy())[::-1]
     assert counts[0] > 1.8 * counts[1] > 1.8 * 1.3 * counts[2]  # 1, 1/2, 1/3, ...
+
+
+def test_windows_events_are_in_the_order_of_their_arrival_and_up_to_8_seconds_late() -> None:
+    frame = windows_events().to_pandas()
+    assert len(frame) == 8_947
+    assert sorted(frame["hostname"].unique()) == [
+        "MORDORDC.theshire.local",
+        "WORKSTATION5.theshire.local",
+        "WORKSTATION6.theshire.local",
+    ]
+    assert frame["received_time"].is_monotonic_increasing
+    late = frame["event_time"].cummax() - frame["event_time"]
+    assert late.max() == pd.Timedelta(seconds=8)
+    assert int((late > pd.Timedelta(0)).sum()) == 5_314
 
 
 def test_openssh_logins_are_the_freely_licensed_part_in_time_order() -> None:

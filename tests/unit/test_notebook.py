@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,104 @@ def test_a_name_that_no_variable_can_have_is_refused(
     done = run(shell, f"%%cep {name}\n{PATTERN}")
     assert not done.success
     assert f"%%cep {name}: this is no name for a variable" in capsys.readouterr().err
+
+
+# ---- mistakes, as they are shown below a cell
+
+WRONG = {
+    "match a -> -> b": "a variable is missing after '->'",
+    "match define a as x > 1": "the sequence is empty",
+    "match a{3,2}": "the least number of repetitions, 3, is above the largest, 2",
+    "match a b define a as x >> 1": "a value is missing after '>'",
+    "match a b define a as c.x > 1": "no variable 'c' in the pattern",
+    "match a b define a as lenght(x) > 1": "no function 'lenght'",
+    "match a b within 10 minuts": "unknown unit of time 'minuts'",
+    "match a b within ten minutes": "a duration is missing after 'within'",
+    "match a b select c.x": "no variable 'c' in the pattern",
+    "match a b after match skip past first event": "skip what?",
+    "match a b after match skip to first c": "no variable 'c' in the pattern",
+    "match a b on timeout a.x": "'select' is missing after 'on timeout'",
+    "by match a b": "a name is missing before 'match'",
+    "from match a b": "a name is missing before 'match'",
+    "from payment match a b": "no stream 'payment'",
+    "by card match a b": "no key field 'card' in stream payments",
+    "match a define a as x > 'one'": "'x' is an int, 'one' is text: they cannot be compared",
+}
+
+
+@pytest.mark.parametrize("clauses", WRONG)
+def test_a_mistake_in_a_clause_is_shown_with_its_place_and_what_to_do(
+    clauses: str, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = "stream payments (ts timestamp, x int) time ts;"
+    assert not run(shell, f"%%cep mine\n{stream}\npattern p {clauses}").success
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(rf"mine:2:\d+: error: {re.escape(WRONG[clauses])}", lines[0])
+    assert lines[1] == f"  pattern p {clauses}"
+    assert set(lines[2]) == {" ", "^"}
+    assert not any("Traceback" in line or ".py" in line for line in lines)
+
+
+def shown_error(shell: InteractiveShell, capsys: pytest.CaptureFixture[str], cell: str) -> str:
+    run(shell, f"%%cep mine\nstream t time ts;\n{PATTERN}")
+    capsys.readouterr()
+    assert not run(shell, cell).success
+    return capsys.readouterr().out
+
+
+def test_data_without_the_columns_show_the_line_of_the_cell_and_what_is_missing(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = "def found(rows):\n    return mine.run(rows)\nfound([{'ts': '2025-01-01', 'amuont': 1}])"
+    assert shown_error(shell, capsys, cell) == (
+        "cell, line 3\n"
+        "    found([{'ts': '2025-01-01', 'amuont': 1}])\n"
+        "cell, line 2, in found\n"
+        "    return mine.run(rows)\n"
+        "\n"
+        "RuleError: mine:2:35: error: no field 'amount' in stream t\n"
+        "  pattern large match a define a as amount > 5;\n"
+        "                                    ^^^^^^\n"
+        "  hint: did you mean 'amuont'?\n"
+    )
+
+
+def test_data_without_a_time_say_what_they_have(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shown_error(shell, capsys, "mine.run([{'amount': 1, 'card': 2}])") == (
+        "cell, line 1\n"
+        "    mine.run([{'amount': 1, 'card': 2}])\n"
+        "\n"
+        "DataError: stream 't' (the data): no column 'ts'; it has: amount, card\n"
+    )
+
+
+def test_where_a_function_of_the_caller_fails_its_traceback_is_shown(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = (
+        "import cep\n"
+        "def report(match):\n"
+        "    return 1 / 0\n"
+        "detector = cep.Detector(mine, on={'matches': report})\n"
+        "detector.process({'ts': '2025-01-01', 'amount': 6})\n"
+        "detector.finish()"
+    )
+    shown = shown_error(shell, capsys, cell)
+    assert "    return 1 / 0" in shown
+    assert "ZeroDivisionError: division by zero" in shown
+    assert shown.rstrip().splitlines()[-1].startswith("CallbackError: the function for 'matches'")
+
+
+def test_a_script_names_its_file(tmp_path: Path) -> None:
+    script = tmp_path / "rules.py"
+    script.write_text("import cep\ncep.compile('pattern p match')\n")
+    with pytest.raises(cep.RuleError) as caught:
+        runpy.run_path(str(script))
+    shown = caught.value._render_traceback_()
+    assert f"{script}, line 2" in shown
+    assert "    cep.compile('pattern p match')" in shown
 
 
 # ---- colours

@@ -19,8 +19,8 @@ from cep.engine.algebra.pattern import Output as Column
 from cep.engine.algebra.pattern import Pattern, Step, Stream, StreamField, Variable
 from cep.engine.batch import Int64s
 from cep.engine.results import ErrorBatch, LateBatch, MatchBatch, Output
-from cep.results.columns import Layout
 from cep.results.ids import match_ids
+from cep.results.layout import Layout
 from cep.results.result import MatchTable, Result, make_result
 from cep.results.tables import LateTable
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from xml.etree import ElementTree
 
 import pandas as pd
 import pyarrow as pa
@@ -123,6 +124,18 @@ def test_one_key_alone_and_a_key_without_events() -> None:
     assert [miss.key for miss in rules.why_not(data, key=3)] == [3]
     assert [miss.key for miss in rules.why_not(data, key={"card": 17})] == [17]
     assert str(rules.why_not(data, key=4)) == "testing: no event of key 4 is in the data"
+
+
+def test_a_key_of_dictionary_encoded_text_and_one_of_several_fields() -> None:
+    rows = [event(1, 1, "a") | {"land": "DE"}, event(2, 1, "a") | {"land": "NL"}]
+    table = pa.Table.from_pylist(rows)
+    land: Any = table.column("land")
+    table = table.set_column(4, "land", land.dictionary_encode())
+    rules = cep.compile("""
+        pattern p by card, land match a -> b define a as kind = 'a', b as kind = 'b'
+    """)
+    assert [miss.key for miss in rules.why_not(table)] == [(17, "NL"), (17, "DE")]
+    assert [miss.key for miss in rules.why_not(table, key=(17, "DE"))] == [(17, "DE")]
 
 
 def test_around_a_time_are_the_attempts_that_were_open_then() -> None:
@@ -260,3 +273,22 @@ def test_nothing_to_trace() -> None:
     result = small("a -> b").run([], trace=True)
     assert result.attempts.funnel().column("reached").to_pylist() == [0, 0, 0]
     assert len(result.attempts) == 0
+
+
+# -- in notebooks ----------------------------------------------------------------------------------
+
+
+def test_a_near_miss_shows_itself_in_a_notebook() -> None:
+    answer = cep.compile(RULES).why_not([*PROBES, event(9, 480, "<b>")])
+    page = answer._repr_html_()
+    text = " ".join(ElementTree.fromstring(page).itertext())
+    assert "testing, key 17: 3 of 5 events" in text
+    assert "2024-01-01 10:09:00 as hit: amount > 500 (amount = 480.0)" in text
+    assert "time was up at 2024-01-01 10:14:00 (within 12 minutes)" in text
+    assert "if it had met hit:  still missing done" in text
+    assert answer[0]._repr_html_() in page
+
+
+def test_an_answer_without_near_misses_shows_its_notes() -> None:
+    page = small("a -> b").why_not([event(1, 1, "a"), event(2, 1, "b")])._repr_html_()
+    assert "testing: every attempt became a match" in page

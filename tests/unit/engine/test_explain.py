@@ -86,3 +86,15 @@ def test_a_state_that_waits_for_its_deadline_says_so() -> None:
 def test_a_pattern_that_nobody_has_explained_has_no_graph() -> None:
     with pytest.raises(KeyError):
         explain([letters("a")], [EVENTS]).graph("q")
+
+
+def test_an_automaton_says_what_the_deadline_and_unless_do() -> None:
+    pattern = pattern_of(
+        "pattern p match a -> not b within 5 seconds define a as n = 1, b as n = 2 unless n = 3"
+    )
+    edges = explain([pattern], [EVENTS]).graph("p").edges
+    assert edges[2:] == (
+        GraphEdge("await not b", "killed", "kill", "b"),
+        GraphEdge("await not b", "killed", "kill", "unless"),
+        GraphEdge("await not b", "match", "deadline", "the deadline comes and no such event has"),
+    )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -14,9 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from cep.results.result import Match, Result, counted
+from cep.display.matches import taken_text
+from cep.display.tables import REASONS_SHOWN, reason_text
+from cep.progress import COMPILING
+from cep.results.result import Match, Result
+from cep.results.values import as_cell, counted
 
-REASONS_SHOWN = 10
 Reason = tuple[str, str | None, str | None]
 
 
@@ -51,16 +53,34 @@ class Tally:
                 held += result.tables[name].slice(0, self.limit - len(held)).to_pylist()
 
 
+class Bar:
+    """Says how far a run has come; without a `progress` nobody watches, and it is silent."""
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self._progress = progress
+        if progress is not None:
+            self._task = progress.add_task("events", total=None)
+
+    def __call__(self, done: int, total: int | None) -> None:
+        self._show(description="events", completed=done, total=total)
+
+    def compiling(self) -> None:
+        self._show(description=COMPILING)
+
+    def _show(self, **what: Any) -> None:
+        if self._progress is not None:
+            self._progress.update(self._task, refresh=True, **what)
+
+
 @contextmanager
-def progress_bar(console: Console) -> Iterator[Callable[[int, int | None], None]]:
-    """A function to call with (rows read, rows in all or None); silent where nobody watches."""
+def progress_bar(console: Console) -> Iterator[Bar]:
+    """What a run may take for `progress`; silent where nobody watches."""
     if not console.is_terminal:
-        yield lambda done, total: None
+        yield Bar()
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
-        task = progress.add_task("events", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        yield Bar(progress)
 
 
 def show_matches(console: Console, matches: list[Match]) -> None:
@@ -83,9 +103,8 @@ def _table(name: str, matches: list[Match]) -> Table:
         cells = [match.key] if has_key else []
         cells += [match.start, match.end, *match.values.values()]
         if not match.values:
-            taken = match.events.items()
-            cells.append(", ".join(f"{v} x{len(es)}" if len(es) > 1 else v for v, es in taken))
-        table.add_row(*(Text(_cell(cell)) for cell in cells))
+            cells.append(taken_text(match))
+        table.add_row(*(Text(as_cell(cell)) for cell in cells))
     return table
 
 
@@ -98,22 +117,8 @@ def show_rows(console: Console, rows: dict[str, list[dict[str, Any]]]) -> None:
         for column in found[0]:
             table.add_column(column, overflow="fold")
         for row in found:
-            table.add_row(*(Text(_cell(value)) for value in row.values()))
+            table.add_row(*(Text(as_cell(value)) for value in row.values()))
         console.print(table)
-
-
-def _cell(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case tuple():
-            return ", ".join(_cell(part) for part in value)
-        case float():
-            return f"{value:.10g}"
-        case datetime():
-            return value.isoformat(" ", "seconds" if value.microsecond == 0 else "auto")
-        case _:
-            return str(value)
 
 
 def show_summary(console: Console, tally: Tally) -> None:
@@ -135,12 +140,6 @@ def show_summary(console: Console, tally: Tally) -> None:
     if tally.errors:
         say(Text(counted(sum(tally.errors.values()), "event") + " with errors", style="yellow"))
         for reason, size in tally.errors.most_common(REASONS_SHOWN):
-            say(Text(f"  {size:,} x {_reason(reason)}"))
+            say(Text(f"  {size:,} x {reason_text(reason)}"))
     for note in tally.notes:
         say(Text(f"note: {note}"))
-
-
-def _reason(reason: Reason) -> str:
-    text, pattern, variable = reason
-    where = [part for part in (pattern, variable) if part is not None]
-    return f"{text} (in {'.'.join(where)})" if where else text
