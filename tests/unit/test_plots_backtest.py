@@ -117,7 +117,13 @@ def test_a_heatmap_has_a_cell_for_each_pair_of_values_in_order() -> None:
         pytest.approx([2 / 3, 1 / 3]),
         pytest.approx([1, 2 / 3]),
     ]
-    assert cells.hovertext[1][0] == "limit = 500<br>low = 100<br>recall 1"
+    assert cells.hovertext[1][0] == "limit = 500<br>low = 100<br>recall 1.000"
+    assert [list(row) for row in cells.text] == [["0.667", "0.333"], ["1.000", "0.667"]]
+
+
+def test_shares_have_as_many_digits_in_each_cell() -> None:
+    (cells,) = plots.sweep_heatmap(swept(limit=[500], low=[0]), "limit", "low", "f1").data
+    assert cells.text[0][0] == "0.800"
 
 
 def test_a_cell_of_several_trials_has_the_highest_score_and_one_of_none_is_empty() -> None:
