@@ -282,6 +282,7 @@ def test_nothing_to_trace() -> None:
     result = small("a -> b").run([], trace=True)
     assert result.attempts.funnel().column("reached").to_pylist() == [0, 0, 0]
     assert len(result.attempts) == 0
+    assert plots.funnel(result).layout.title.text == "Attempts of testing: no event began one"
 
 
 # -- in notebooks ----------------------------------------------------------------------------------
