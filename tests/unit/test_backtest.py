@@ -501,6 +501,6 @@ def test_scores_show_themselves_in_a_notebook() -> None:
     data = [{"ts": f"2025-01-0{i}", "x": i, "bad": i > 2} for i in range(1, 5)]
     page = cep.backtest(rules, data, "bad")._repr_html_()
     assert "4 events, 2 labelled, 4 days" in page
-    cells = re.findall(r"<td[^>]*>([^<]*)</td>", page)
+    cells = re.findall(r"<span[^>]*>([^<]*)</span>", page)
     assert cells[:2] == ["p", "0.75"]
     assert cells[2].startswith("0.667 (")
