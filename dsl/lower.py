@@ -19,7 +19,7 @@ from cep.dsl.values import (
     span_at,
     type_of,
 )
-from cep.engine.algebra.errors import Problem
+from cep.engine.algebra.errors import Places, Problem
 from cep.engine.algebra.expression import Aggregated, Captured, Expression, Field
 from cep.engine.algebra.functions import closest
 from cep.engine.algebra.pattern import (
@@ -43,6 +43,13 @@ CLAUSE_WORDS = {
 def parts_of(tree: Branch) -> list[Branch]:
     """Its children that are trees."""
     return [child for child in tree.children if not isinstance(child, Token)]
+
+
+def places_of(clauses: Clauses) -> Places:
+    """Where the clauses `from` and `by` name streams and fields."""
+    trees = [tree for clause in ("from", "by") if (tree := clauses.get(clause)) is not None]
+    tokens = [child for tree in trees for child in tree.children if isinstance(child, Token)]
+    return tuple((name_of(child), span_of(child)) for child in tokens)
 
 
 def names_of(tree: Branch) -> tuple[str, ...]:
@@ -188,6 +195,7 @@ class PatternLowering:
             select=self._maybe("select", self._select) or (),
             timeout_select=self._maybe("on_timeout", self._select),
             span=span_of(self.name),
+            places=places_of(self.clauses),
         )
 
     def _maybe(self, clause: str, lower: Callable[[Branch], T]) -> T | None:

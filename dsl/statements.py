@@ -10,9 +10,9 @@ from lark import Token
 from cep.dsl.aggregates import AggregateLowering
 from cep.dsl.expressions import ExpressionLowering, branch, token
 from cep.dsl.lexer import span_of
-from cep.dsl.lower import Clauses, columns_of, lower_items, names_of, parts_of, time_of
+from cep.dsl.lower import Clauses, columns_of, lower_items, names_of, parts_of, places_of, time_of
 from cep.dsl.values import Branch, duration_us, integer_of, name_of, span_at
-from cep.engine.algebra.errors import Problem, Span
+from cep.engine.algebra.errors import Places, Problem, Span
 from cep.engine.algebra.expression import DataType, Expression, Literal
 from cep.engine.algebra.pattern import Output
 from cep.engine.algebra.plan import Aggregate, Feature, Join, Over, Table, Window, WindowKind
@@ -63,6 +63,7 @@ class StatementLowering:
             where=self._where(),
             excluding_current=self.clauses.get("excluding") is not None,
             span=self.span,
+            places=self._places(),
         )
 
     def aggregate(self) -> Aggregate:
@@ -80,6 +81,7 @@ class StatementLowering:
             discarding=lateness is not None and len(lateness.children) > 1,
             early_us=self._maybe("early", self._duration),
             span=self.span,
+            places=self._places(),
         )
 
     def join(self) -> Join:
@@ -96,6 +98,7 @@ class StatementLowering:
             window=self._maybe("window", self._window),
             where=self._where(),
             span=self.span,
+            places=self._places(),
         )
 
     # ---- clauses
@@ -106,6 +109,11 @@ class StatementLowering:
 
     def _problem(self, message: str, span: Span, hint: str | None = None) -> None:
         self.problems.append(Problem(message, span, hint))
+
+    def _places(self) -> Places:
+        """Of a feature also the stream that it is `on`."""
+        on = [token(self.tree, 1)] if self.tree.data == "feature" else []
+        return (*((name_of(each), span_of(each)) for each in on), *places_of(self.clauses))
 
     def _names(self, clause: str) -> tuple[str, ...]:
         return self._maybe(clause, names_of) or ()

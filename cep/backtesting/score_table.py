@@ -16,6 +16,7 @@ from cep.backtesting.found import Found, together
 from cep.backtesting.intervals import UNKNOWN, Estimate
 from cep.backtesting.scope import Scope
 from cep.backtesting.scores import Score, score
+from cep.results.tabular import Tabular
 
 ALL = "all"
 """The row of all patterns as one."""
@@ -24,7 +25,7 @@ OF_CASES = ("cases", "cases_found", "case_recall")
 ESTIMATES = tuple(f.name for f in fields(Score) if isinstance(f.default, Estimate))
 
 
-class ScoreTable:
+class ScoreTable(Tabular):
     """A row for each pattern, in the order of the rules, and one for "all" of them as one.
 
     `table["name"]` is the Score of a pattern; DataError for a name that has none.
@@ -62,18 +63,6 @@ class ScoreTable:
                 values = [UNKNOWN if each.name in ESTIMATES else None] * len(self)
             columns |= _arrow_columns(each.name, values)
         return pa.table(columns)
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        table: Any = self.to_arrow()
-        return table.__arrow_c_stream__(requested_schema)
-
-    def to_pandas(self) -> Any:
-        return self.to_arrow().to_pandas()
-
-    def to_polars(self) -> Any:
-        import polars
-
-        return polars.from_arrow(self.to_arrow())
 
     def __str__(self) -> str:
         return text_table(list(self.rows()))

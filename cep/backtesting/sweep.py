@@ -20,6 +20,7 @@ from cep.backtesting.scope import Scope
 from cep.backtesting.score_table import ALL, ESTIMATES, ScoreTable, text_table
 from cep.backtesting.variants import Merged, merge
 from cep.engine.algebra.errors import DataError
+from cep.results.tabular import Tabular
 from cep.results.values import counted
 from cep.rules import as_rules
 
@@ -49,7 +50,7 @@ class Trial:
         return scores_html(_setting_line(self.setting), self.scores.rows(), ())
 
 
-class Sweep:
+class Sweep(Tabular):
     """A Trial for each setting, in the order in which they were given. Made by `cep.sweep`.
 
     `parameters` are the names in the settings, `notes` what the runs had to say.
@@ -118,18 +119,6 @@ class Sweep:
             shown = f"parameter_{name}" if name in tables[0].schema.names else name
             table = table.add_column(place, shown, _arrow(values))
         return table
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        table: Any = self.to_arrow()
-        return table.__arrow_c_stream__(requested_schema)
-
-    def to_pandas(self) -> Any:
-        return self.to_arrow().to_pandas()
-
-    def to_polars(self) -> Any:
-        import polars
-
-        return polars.from_arrow(self.to_arrow())
 
     def __str__(self) -> str:
         return "\n".join([text_table(self._rows()), *(f"note: {note}" for note in self.notes)])

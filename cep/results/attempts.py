@@ -27,6 +27,7 @@ from cep.engine.results import EndedBatch, Fate, MatchBatch
 from cep.engine.state.chains import nearest_runs
 from cep.results.columns import EventPool, PatternMatches
 from cep.results.layout import Layout
+from cep.results.tabular import Tabular
 
 FATES = tuple(fate.name.lower() for fate in Fate)
 
@@ -62,7 +63,7 @@ class PatternAttempts:
         return [batch.variables[n] for n in batch.variable[batch.offsets[1:] - 1].tolist()]
 
 
-class AttemptTable:
+class AttemptTable(Tabular):
     """All attempts of a traced run that became no match; `to_arrow()` has a row for each."""
 
     def __init__(self, parts: Sequence[PatternAttempts]) -> None:
@@ -78,9 +79,6 @@ class AttemptTable:
         """pattern, key (as text), start, end, fate, missing (events), reached, taken (events)."""
         tables = [_rows(part) for part in self.parts.values()]
         return pa.concat_tables(tables) if tables else pa.table({})
-
-    def to_pandas(self) -> Any:
-        return self.to_arrow().to_pandas()
 
     def funnel(self) -> pa.Table:
         """How far attempts came, a row for each event that a match needs at least.

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from cep.engine.results import ErrorBatch
 from cep.results.columns import in_microseconds
+from cep.results.tabular import Tabular
 
 ERRORS_KEPT = 10_000
 _TYPES: dict[str, pa.DataType] = {
@@ -35,7 +36,7 @@ class ErrorRow:
     event: str
 
 
-class ErrorTable:
+class ErrorTable(Tabular):
     """The errors of a run: all are counted, the first 10,000 events are kept."""
 
     def __init__(self, batches: Iterable[ErrorBatch] = ()) -> None:
@@ -102,18 +103,6 @@ class ErrorTable:
             tables = [_table(batch) for batch in self._kept]
             self._table = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
         return self._table
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        table: Any = self.to_arrow()
-        return table.__arrow_c_stream__(requested_schema)
-
-    def to_pandas(self) -> Any:
-        return self.to_arrow().to_pandas()
-
-    def to_polars(self) -> Any:
-        import polars
-
-        return polars.from_arrow(self.to_arrow())
 
 
 def _first(batch: ErrorBatch, rows: int) -> ErrorBatch:

@@ -15,6 +15,7 @@ from cep.engine.batch import Int64s
 from cep.engine.results import ErrorBatch, MatchBatch
 from cep.results.columns import EventPool, PatternMatches, TakenEvent, pick, take
 from cep.results.layout import Events, Layout
+from cep.results.tabular import Tabular
 from cep.results.values import counted
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Match:
         return match_html(self)
 
 
-class MatchTable:
+class MatchTable(Tabular):
     """Matches in the order in which they were found, of all patterns together.
 
     Columns are built when asked for. The order (time found, pattern, first events) and everything
@@ -252,18 +253,6 @@ class MatchTable:
     def to_arrow(self) -> pa.Table:
         """pattern, key, start, end, id, then a column per `select` name of any pattern."""
         return self._table
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        table: Any = self.to_arrow()
-        return table.__arrow_c_stream__(requested_schema)
-
-    def to_pandas(self) -> Any:
-        return self.to_arrow().to_pandas()
-
-    def to_polars(self) -> Any:
-        import polars
-
-        return polars.from_arrow(self.to_arrow())
 
     @property
     def events(self) -> pa.Table:

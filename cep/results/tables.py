@@ -12,6 +12,7 @@ from cep.engine.algebra.expression import DataType
 from cep.engine.algebra.plan import Aggregate, Node
 from cep.engine.columns.data import ARROW_TYPES, data_type_of
 from cep.engine.results import LateBatch, RowBatch
+from cep.results.tabular import Tabular
 
 LATE_COLUMNS = ("stream", "time", "watermark", "late_by")
 
@@ -87,7 +88,7 @@ def _with_update(batch: RowBatch, node: Node) -> pa.Table:
     return batch.table.append_column("update", numbers)
 
 
-class LateTable:
+class LateTable(Tabular):
     """Events that came too late for everything: which watermark each met, and how late it was."""
 
     def __init__(self, batches: Sequence[LateBatch] = ()) -> None:
@@ -124,18 +125,6 @@ class LateTable:
         apart = _of_several_types(batch.events.schema for batch in self._batches)
         tables = [_late_rows(batch, apart) for batch in self._batches]
         return pa.concat_tables(tables, promote_options="permissive")
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        table: Any = self.to_arrow()
-        return table.__arrow_c_stream__(requested_schema)
-
-    def to_pandas(self) -> Any:
-        return self.to_arrow().to_pandas()
-
-    def to_polars(self) -> Any:
-        import polars
-
-        return polars.from_arrow(self.to_arrow())
 
 
 def _of_several_types(schemas: Iterable[pa.Schema]) -> set[str]:

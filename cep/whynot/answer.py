@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cep.results.tabular import Tabular
 from cep.results.values import as_cell, as_written
 from cep.results.why import Reason, Taken, taken_lines
 
@@ -134,7 +135,7 @@ def _nearest(nearest: Nearest) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class WhyNot:
+class WhyNot(Tabular):
     """Near misses, the nearest first. `str()` is text for people, `to_arrow()` a row for each.
 
     `notes`: what was looked at, in words.
@@ -167,9 +168,6 @@ class WhyNot:
     def to_arrow(self) -> pa.Table:
         """A row for each near miss, as in a ranking."""
         return pa.Table.from_pylist([_row(miss) for miss in self.near_misses], SCHEMA)
-
-    def to_pandas(self) -> Any:
-        return self.to_arrow().to_pandas()
 
 
 def _row(miss: NearMiss) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.pattern import Pattern, Skip, SkipStrategy, Step, Stream, Variable
 from cep.engine.algebra.plan import Aggregate, Feature, Join, RuleSet
 from cep.engine.batch import EventBatch, Int64s
@@ -51,6 +52,8 @@ def histories(
     `pattern` is bound. O(events read), and memory for those of the keys.
     """
     run = _collector(rules, pattern).open_run(data)
+    if run.feed.is_void:
+        return []
     task = next(t for t in run.execution.runtime.tasks if COLLECTOR in _names(t))
     parts = list(_kept(run, pattern.key, keys))
     if not parts:
@@ -114,9 +117,17 @@ def _possible(events: pa.Table, rows: Int64s, wanted: Mapping[str, list[Any]] | 
     for field, values in wanted.items():
         column: Any = events.column(field).take(taken)
         type_ = plain_type(column.type)
-        found = pc.is_in(column.cast(type_), value_set=pa.array(values, type_))
+        found = pc.is_in(column.cast(type_), value_set=_as_values(values, field, type_))
         near &= found.to_numpy(zero_copy_only=False)
     return rows[near]
+
+
+def _as_values(values: list[Any], field: str, type_: pa.DataType) -> Any:
+    try:
+        return pa.array(values, type_)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        shown = ", ".join(map(repr, values[:3]))
+        raise DataError(f"key {field} is of type {type_} in the data: {shown} cannot be") from error
 
 
 def _rows(events: EventBatch, rows: Int64s) -> EventBatch:

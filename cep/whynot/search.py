@@ -66,6 +66,8 @@ def why_not(
     limit: int = 5,
 ) -> WhyNot:
     """See `Rules.why_not`."""
+    if limit < 1:
+        raise DataError(f"limit {limit}: at least one near miss must be asked for")
     data, bounds = readable(data), None if around is None else _around(around)
     layout = rules.open_run(data).execution.layout
 
@@ -90,6 +92,8 @@ def readable(data: Any) -> Any:
     """Data that can be read more than once."""
     if isinstance(data, pa.RecordBatchReader):
         return data.read_all()
+    if isinstance(data, Iterator):
+        return list(data)
     if isinstance(data, Mapping):
         return {name: readable(each) for name, each in data.items()}
     return data

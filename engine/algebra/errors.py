@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from traceback import FrameSummary, extract_tb, format_exception
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,25 @@ class Span:
     column: int
     end_line: int
     end_column: int
+
+
+Places = tuple[tuple[str, Span], ...]
+"""Where a statement names streams and key fields: (name, place), in the order of the text."""
+
+
+class Located(Protocol):
+    """A statement of the rule text."""
+
+    @property
+    def span(self) -> Span | None: ...
+
+    @property
+    def places(self) -> Places: ...
+
+
+def place_of(name: str, statement: Located) -> Span | None:
+    """Where a statement names this stream or key field; else where it has its own name."""
+    return next((span for known, span in statement.places if known == name), statement.span)
 
 
 @dataclass(frozen=True, slots=True)

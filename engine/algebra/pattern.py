@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from cep.engine.algebra.errors import Span
+from cep.engine.algebra.errors import Places, Span
 from cep.engine.algebra.expression import DataType, Expression
 
 
@@ -186,6 +186,7 @@ class Pattern:
     select: tuple[Output, ...] = ()
     timeout_select: tuple[Output, ...] | None = None
     span: Span | None = field(default=None, compare=False, repr=False)
+    places: Places = field(default=(), compare=False, repr=False)
 
     def definition(self, variable: str) -> Definition:
         """The variable's definition; one that was never written takes any event."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from cep.engine.algebra.errors import Span
+from cep.engine.algebra.errors import Places, Span
 from cep.engine.algebra.expression import Expression
 from cep.engine.algebra.pattern import Output, Pattern, Stream, StreamField
 
@@ -64,6 +64,7 @@ class Feature:
     where: Expression | None = None
     excluding_current: bool = False
     span: Span | None = field(default=None, compare=False, repr=False)
+    places: Places = field(default=(), compare=False, repr=False)
 
 
 class WindowKind(Enum):
@@ -115,6 +116,7 @@ class Aggregate:
     discarding: bool = False
     early_us: int | None = None
     span: Span | None = field(default=None, compare=False, repr=False)
+    places: Places = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class Join:
     window: Window | None = None
     where: Expression | None = None
     span: Span | None = field(default=None, compare=False, repr=False)
+    places: Places = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from cep.engine.algebra.errors import Problem, Span
+from cep.engine.algebra.errors import Problem, Span, place_of
 from cep.engine.algebra.expression import (
     CAPTURE_FUNCTIONS,
     Captured,
@@ -235,7 +235,8 @@ def _check_repeated_variables(pattern: Pattern, names: _Names) -> Iterator[Probl
 def _check_sources(pattern: Pattern, names: _Names) -> Iterator[Problem]:
     for what, listed in (("stream", pattern.streams), ("key field", pattern.key)):
         for name in repeated(listed):
-            yield Problem(f"{what} '{name}' is named twice", pattern.span, "name it once")
+            place = place_of(name, pattern)
+            yield Problem(f"{what} '{name}' is named twice", place, "name it once")
     for definition in pattern.definitions:
         stream = definition.stream
         if stream is not None and stream not in pattern.streams:

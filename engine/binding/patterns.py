@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from cep.engine.algebra.errors import Problem, Span
+from cep.engine.algebra.errors import Located, Problem, Span, place_of
 from cep.engine.algebra.expression import (
     Expression,
 )
@@ -78,9 +79,17 @@ def bind_pattern(pattern: Pattern, streams: Mapping[str, Stream]) -> tuple[Patte
     return _Binder(pattern, streams).bind()
 
 
-def key_problems(key: tuple[str, ...], scope: Scope, span: Span | None) -> Iterator[Problem]:
+class Keyed(Located, Protocol):
+    """A statement whose events are looked at per key."""
+
+    @property
+    def key(self) -> tuple[str, ...]: ...
+
+
+def key_problems(statement: Keyed, scope: Scope) -> Iterator[Problem]:
     """Every stream must have every key field, with one type."""
-    for name in key:
+    for name in statement.key:
+        span = place_of(name, statement)
         for stream in scope.streams:
             names = [f.name for f in stream.fields]
             if names and name not in names:
@@ -149,7 +158,7 @@ class _Binder:
             if name in self.known:
                 found.append(self.known[name])
             else:
-                self._unknown_stream(name, self.pattern.span)
+                self._unknown_stream(name, place_of(name, self.pattern))
         return Scope(tuple(found), len(found) < len(names) or any(not s.fields for s in found))
 
     def _unknown_stream(self, name: str, span: Span | None) -> None:
@@ -175,7 +184,7 @@ class _Binder:
         return Scope((self.known[name],), open=not self.known[name].fields)
 
     def _check_key(self) -> None:
-        self.problems += key_problems(self.pattern.key, self.everything, self.pattern.span)
+        self.problems += key_problems(self.pattern, self.everything)
 
     # ------------------------------------------------------------ parts of a pattern
 

@@ -36,7 +36,7 @@ class StatementBinder:
         """`stream`: whose events get the field; `source`: whose events are aggregated."""
         seen = scope_of(source)
         both = (stream,) if source.name == stream.name else (stream, source)
-        self.problems += key_problems(feature.key, scope_of(*both), feature.span)
+        self.problems += key_problems(feature, scope_of(*both))
         binder = self._binder(scope_of(stream), seen)
         where = bind_condition(binder, feature.where, "where", seen)
         return replace(feature, value=binder.bind(feature.value), where=where)
@@ -44,7 +44,7 @@ class StatementBinder:
     def aggregate(self, aggregate: Aggregate, stream: Stream) -> Aggregate:
         """In `having` the names of columns are replaced by what they stand for."""
         seen = scope_of(stream)
-        self.problems += key_problems(aggregate.key, seen, aggregate.span)
+        self.problems += key_problems(aggregate, seen)
         binder = self._binder(Scope((_row_stream(aggregate, seen),), open=True), seen)
         where = bind_condition(binder, aggregate.where, "where", seen)
         select = _bound_outputs(aggregate.select, binder)
@@ -58,7 +58,7 @@ class StatementBinder:
 
     def join(self, join: Join, left: Stream, right: Stream) -> Join:
         """Reads the two events as variables called like their streams."""
-        self.problems += key_problems(join.key, scope_of(left, right), join.span)
+        self.problems += key_problems(join, scope_of(left, right))
         scopes = {join.left: scope_of(left), join.right: scope_of(right)}
         binder = self._binder(scope_of(left, right), None, scopes)
         where = bind_condition(binder, join.where, "where")

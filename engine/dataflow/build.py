@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from cep.engine.algebra.aggregates import NO_FUNCTIONS, Functions
-from cep.engine.algebra.errors import Problem
+from cep.engine.algebra.errors import Problem, place_of
 from cep.engine.algebra.functions import NULL, closest
 from cep.engine.algebra.pattern import Pattern, Stream, StreamField
 from cep.engine.algebra.plan import (
@@ -163,8 +163,9 @@ class _Builder:
                 look_up(node.name)
         return self._dataflow(members), self.problems
 
-    def _problem(self, message: str, item: Item, hint: str | None = None) -> None:
-        self.problems.append(Problem(message, item.span, hint))
+    def _problem(self, message: str, item: Item, hint: str | None = None, named: str = "") -> None:
+        """`named`: the stream or key field of the item that the problem is about."""
+        self.problems.append(Problem(message, place_of(named, item), hint))
 
     # ---- what statements name
 
@@ -176,14 +177,14 @@ class _Builder:
                     continue
                 if name in self.tables:
                     hint = f"a table is looked up: write {name}.FIELD where a field can stand"
-                    self._problem(f"'{name}' is a table, not a stream", item, hint)
+                    self._problem(f"'{name}' is a table, not a stream", item, hint, name)
                 elif isinstance(item, Pattern):
                     continue
                 elif name and len(self.problems) < PROBLEMS_MAX:
                     rows = (n for n, made in self.made.items() if not isinstance(made, Pattern))
                     known = [n for n in (*self.base, *rows) if n and n != item.name]
                     hint = closest(name, known) or f"known: {', '.join(known[:20])}"
-                    self._problem(f"no stream '{name}'", item, hint if known else None)
+                    self._problem(f"no stream '{name}'", item, hint if known else None, name)
                 self.streams[name] = Stream(name)
 
     def _new_fields(self, features: Iterable[Feature]) -> list[Feature]:

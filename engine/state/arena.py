@@ -133,24 +133,18 @@ class RunArena:
             (layout.TIMED_OUT, self.arena.timed_out, self._timed_out),
         ):
             count = int(self.arena.counters[counter])
-            if count or not parts:
+            if count:
                 parts.append(self._chains(out[:count]))
-            self.arena.counters[counter] = 0
-        self._read_out_ended()
-
-    def _read_out_ended(self) -> None:
-        count = max(int(self.arena.counters[layout.ENDED]), 0)
-        if count or not self._ended:
-            out = self.arena.ended[:count]
-            ended = Ended(
-                self._chains(out),
-                out[:, layout.END_STATE].copy(),
-                self._tables.missing[out[:, layout.END_STATE]],
-                out[:, layout.END_REASON].copy(),
-            )
-            self._ended.append(ended.nearest())
-        if self._traced:
+                self.arena.counters[counter] = 0
+        if self.arena.counters[layout.ENDED] > 0:
+            self._ended.append(self._read_ended().nearest())
             self.arena.counters[layout.ENDED] = 0
+
+    def _read_ended(self) -> Ended:
+        out = self.arena.ended[: int(self.arena.counters[layout.ENDED])]
+        states = out[:, layout.END_STATE].copy()
+        missing, reasons = self._tables.missing[states], out[:, layout.END_REASON].copy()
+        return Ended(self._chains(out), states, missing, reasons)
 
     def _chains(self, out: Int64s) -> Chains:
         nodes = np.ascontiguousarray(out[:, layout.OUT_NODE])

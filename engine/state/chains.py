@@ -27,6 +27,8 @@ class Chains:
     @classmethod
     def joined(cls, parts: Sequence[Chains]) -> Chains:
         """Several as one, in this order."""
+        if not parts:
+            return NO_CHAINS
         if len(parts) == 1:
             return parts[0]
         begins = np.cumsum([0, *(len(part.sequence) for part in parts)])
@@ -70,6 +72,8 @@ class Ended:
     @classmethod
     def joined(cls, parts: Sequence[Ended]) -> Ended:
         """Several as one, in this order."""
+        if not parts:
+            return NO_RUNS
         if len(parts) == 1:
             return parts[0]
         return cls(
@@ -87,6 +91,11 @@ class Ended:
         starts = chains.sequence[chains.offsets[:-1]]
         rows = nearest_runs(starts, self.missing, chains.at_us, chains.offsets, chains.sequence)
         return Ended(chains.only(rows), self.state[rows], self.missing[rows], self.reason[rows])
+
+
+_NOTHING = np.empty(0, np.int64)
+NO_CHAINS = Chains(np.zeros(1, np.int64), _NOTHING, _NOTHING, _NOTHING, _NOTHING)
+NO_RUNS = Ended(NO_CHAINS, _NOTHING, _NOTHING, _NOTHING)
 
 
 def nearest_runs(

@@ -248,3 +248,11 @@ def test_a_score_or_a_pattern_that_there_is_not_is_refused() -> None:
         sweep.best("precison")
     with pytest.raises(cep.DataError, match="no scores of a pattern 'lagre'; did you mean 'large'"):
         sweep.best("f1", "lagre")
+
+
+def test_a_sweep_shows_itself_in_a_notebook() -> None:
+    rules = cep.compile("parameter $m int = 1; pattern p match t define t as x > $m")
+    data = [{"ts": f"2025-01-0{i}", "x": i, "bad": i > 2} for i in range(1, 5)]
+    page = cep.sweep(rules, data, "bad", {"m": [1, 2]})._repr_html_()
+    assert "2 settings" in page
+    assert page.count("<tr") == 5  # the head, and p and all of both settings

@@ -210,9 +210,13 @@ def test_patterns_over_two_streams_and_without_a_key() -> None:
 
 
 def test_data_that_can_be_read_once_is_read_once() -> None:
-    table = pa.Table.from_pylist([event(1, 1, "a"), event(2, 1, "c")])
-    reader = table.to_reader()
-    assert len(small("a -> b").why_not(reader)) == 1
+    rows = [event(1, 1, "a"), event(2, 1, "c")]
+    assert len(small("a -> b").why_not(pa.Table.from_pylist(rows).to_reader())) == 1
+    assert len(small("a -> b").why_not(iter(rows))) == 1
+
+
+def test_without_events_there_is_nothing_to_tell() -> None:
+    assert str(small("a -> b").why_not([])) == "testing: no event is in the data"
 
 
 @pytest.mark.parametrize(
@@ -220,6 +224,8 @@ def test_data_that_can_be_read_once_is_read_once() -> None:
     [
         ({"key": (1, 2)}, r"pattern testing has the key \(card\), not \(1, 2\)"),
         ({"key": {"cart": 1}}, "the key of testing is: card"),
+        ({"key": "x"}, "key card is of type int64 in the data: 'x' cannot be"),
+        ({"limit": 0}, "limit 0: at least one"),
         ({"pattern": "testin"}, "no pattern 'testin'.*did you mean 'testing'"),
         ({"around": "noon"}, "around: 'noon' is not a time"),
     ],

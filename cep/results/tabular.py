@@ -1,0 +1,32 @@
+"""What turns into the tables of other libraries, because it turns into an Arrow table."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import pyarrow as pa
+
+
+class Tabular(ABC):
+    """`to_arrow` is what a class has to say. No attributes of its own."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def to_arrow(self) -> pa.Table:
+        """All rows."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        table: Any = self.to_arrow()
+        return table.__arrow_c_stream__(requested_schema)
+
+    def to_pandas(self) -> Any:
+        """`to_arrow()` as a DataFrame of pandas."""
+        return self.to_arrow().to_pandas()
+
+    def to_polars(self) -> Any:
+        """`to_arrow()` as a DataFrame of polars."""
+        import polars
+
+        return polars.from_arrow(self.to_arrow())
