@@ -28,8 +28,12 @@ FOLDER = Path(__file__).parent
 PICTURES_FOLDER = FOLDER.parent / "docs" / "pictures"
 CELL_SECONDS = 300
 PICTURES = """
+import logging
+
 import plotly.io
 
+for name in ("choreographer", "kaleido"):  # what they say of a browser is no output of a cell
+    logging.getLogger(name).setLevel(logging.CRITICAL)
 plotly.io.renderers["png"].width, plotly.io.renderers["png"].scale = 900, 1.5
 plotly.io.renderers.default = "png"
 """

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import product
 from typing import Any
 
 import pyarrow as pa
 
+from cep.backtesting.backtest import Backtest
 from cep.backtesting.checks import known_name
-from cep.backtesting.found import check_flagged
+from cep.backtesting.found import Found, check_flagged
 from cep.backtesting.labelled_data import LabelledData
 from cep.backtesting.labels import LabelOptions
 from cep.backtesting.run import Flagged, checked_confidence, find, notes_on, scored_patterns
 from cep.backtesting.scope import Scope
-from cep.backtesting.score_table import ALL, ESTIMATES, ScoreTable, score_table, text_table
+from cep.backtesting.score_table import ALL, ESTIMATES, ScoreTable, text_table
 from cep.backtesting.variants import Merged, merge
 from cep.engine.algebra.errors import DataError
 from cep.results.tabular import Tabular
@@ -30,7 +32,22 @@ class Trial:
     """Values for parameters, and how the rules with these do."""
 
     setting: Mapping[str, Any]
-    scores: ScoreTable
+    backtest: Backtest
+
+    @property
+    def scores(self) -> ScoreTable:
+        return self.backtest.scores
+
+    def __str__(self) -> str:
+        return f"{_setting_line(self.setting)}\n{self.scores}"
+
+    def __repr__(self) -> str:
+        return f"<Trial: {self}>"
+
+    def _repr_html_(self) -> str:
+        from cep.display.scores import scores_html
+
+        return scores_html(_setting_line(self.setting), self.scores.rows(), ())
 
 
 class Sweep(Tabular):
@@ -57,6 +74,21 @@ class Sweep(Tabular):
     def names(self) -> tuple[str, ...]:
         """The patterns, then "all"."""
         return self._trials[0].scores.names
+
+    def between(self, start: datetime | str | None, end: datetime | str | None) -> Sweep:
+        """Every trial in a part of the time, as `Backtest.between` has it: nothing is run for it.
+
+        So settings are chosen on one part and checked on another.
+        """
+        parts = [Trial(each.setting, each.backtest.between(start, end)) for each in self]
+        return Sweep(parts, self.notes)
+
+    def trial(self, **setting: Any) -> Trial:
+        """The first trial with these values. Raises DataError where there is none."""
+        for each in self:
+            if all(each.setting.get(name) == value for name, value in setting.items()):
+                return each
+        raise DataError(f"no trial has {_setting_line(setting)}")
 
     def best(self, score: str = "f1", pattern: str = ALL, *, highest: bool = True) -> Trial:
         """The trial with the highest (else the lowest) score of a pattern; of equals the first.
@@ -117,6 +149,10 @@ def setting_text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def _setting_line(setting: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {setting_text(value)}" for name, value in setting.items())
+
+
 def _arrow(values: Sequence[Any]) -> Any:
     """Values of one parameter; integers among floats as floats."""
     if any(isinstance(value, float) for value in values):
@@ -145,8 +181,9 @@ def sweep(
     dicts; see `Rules.with_parameters` for values. The other arguments are those of `cep.backtest`.
     Settings that change nothing but patterns that no other rule reads are run together, over
     features that are computed once; each other change of a feature, an aggregate or the like is a
-    run of its own. Memory holds the labelled stream's rows and a few numbers per match of one run.
-    Raises RuleError for parameters that the rules do not declare, DataError as `cep.backtest` does.
+    run of its own. Memory holds the labelled stream's rows, and a few numbers per match of each
+    trial. Raises RuleError for parameters that the rules do not declare, DataError as
+    `cep.backtest` does.
     """
     checked = as_rules(rules)
     tried = _combinations(settings)
@@ -155,16 +192,19 @@ def sweep(
     scored = scored_patterns(checked, patterns, known)
     chosen = check_flagged(flagged, scored)
     scope = Scope(known.labels, checked_confidence(confidence), seed)
-    tables: dict[int, ScoreTable] = {}
+    parts: dict[int, Mapping[str, Found]] = {}
     notes = dict.fromkeys(notes_on(scored, known))
     for merged in merge(variants):
         found, said = find(merged.rules, known, _merged_flags(merged, chosen), workers)
         notes |= dict.fromkeys(said)
         for number, names in merged.names.items():
-            own = {name: found[names[name]] for name in chosen}
-            tables[number] = score_table(own, scope)
-    trials = [Trial(setting, tables[number]) for number, setting in enumerate(tried)]
-    return Sweep(trials, tuple(notes))
+            parts[number] = {name: found[names[name]] for name in chosen}
+    said_by_all = tuple(notes)
+    trials = [
+        Trial(setting, Backtest(known.stream.name, known.table, said_by_all, parts[number], scope))
+        for number, setting in enumerate(tried)
+    ]
+    return Sweep(trials, said_by_all)
 
 
 def _merged_flags(merged: Merged, chosen: Mapping[str, Any]) -> dict[str, Any]:

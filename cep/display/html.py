@@ -16,13 +16,10 @@ FONT = {"font-size": "13px", "line-height": "1.4"}
 CODE = {"font-family": "monospace", "white-space": "pre-wrap", "margin": "4px 0", "padding": "0"}
 CODE |= {"border": "none", "background": "transparent", "color": "inherit"}
 FAINT = {"color": INK}
-_CELL = {"text-align": "left", "vertical-align": "top", "padding": "2px 14px 2px 0"}
+_CELL = {"text-align": "left", "vertical-align": "top", "padding": "2px 10px 2px 0"}
 _CELL |= {"border": "none", "max-width": "420px", "overflow-wrap": "break-word"}
-_HEAD = _CELL | {
-    "border-bottom": f"1px solid {GRID}",
-    "font-weight": "bold",
-    "white-space": "nowrap",
-}
+_HEAD = _CELL | {"border-bottom": f"1px solid {GRID}", "font-weight": "bold"}
+_HEAD |= {"vertical-align": "bottom"}
 _TABLE = FONT | {"border-collapse": "collapse", "border": "none", "margin": "4px 0"}
 _ROW = {"background": "transparent", "border": "none"}
 

@@ -18,6 +18,8 @@ from cep.plots.style import GRID, INK, PALETTE, figure, go, plain
 INTERVALS_MAX = 12  # points of a curve, up to which intervals can be told apart
 F1_LINES = (0.2, 0.4, 0.6, 0.8)
 NAME_LENGTH = 24
+LABEL_LENGTH = 12
+LABEL_ROOM = 0.03  # of both axes, which a label has for itself
 SHOWN = {"precision": "precision", "recall": "recall", "f1": "F1"}
 
 
@@ -26,9 +28,10 @@ def precision_recall(scored: Backtest | Sweep, patterns: Sequence[str] | None = 
 
     Settings of one parameter are joined to a curve, in their order. `patterns`: those that are
     drawn, "all" among them; None: every one, "all" only where there are several. The hover says the
-    setting and the scores with their intervals, which are drawn where the points of a curve are
-    few; the dotted lines have the same F1. Settings that flag nothing have no precision and no
-    point. Raises DataError for a pattern that there is not.
+    setting and the scores with their intervals. Where the points of a curve are few, intervals are
+    drawn, and points that have room say their setting. The dotted lines have the same F1. Settings
+    that flag nothing have no precision and no point. Raises DataError for a pattern that there is
+    not.
     """
     tables = [trial.scores for trial in scored] if isinstance(scored, Sweep) else [scored.scores]
     settings = [trial.setting for trial in scored] if isinstance(scored, Sweep) else [{}]
@@ -82,12 +85,29 @@ def _points(
         error_x=_interval(recall, color) if few else None,
         error_y=_interval(precision, color) if few else None,
         name=plain(shortened(name, NAME_LENGTH)),
-        mode=mode,
+        mode=f"{mode}+text" if few and "lines" in mode else mode,
+        text=_labels(known),
+        textposition="bottom left",
+        textfont={"size": 11},
+        cliponaxis=False,
         line={"color": color, "width": 1.5},
         marker={"color": color, "size": 7},
         hovertext=[_hover(score, one) for score, one in known],
         hoverinfo="text",
     )
+
+
+def _labels(points: Sequence[tuple[Score, Mapping[str, Any]]]) -> list[str]:
+    """The value of the one parameter of a curve, where it does not stand upon another."""
+    labels: list[str] = []
+    taken: list[tuple[float, float]] = []
+    for score, setting in points:
+        x, y = score.recall.value, score.precision.value
+        is_free = all(abs(x - a) > LABEL_ROOM or abs(y - b) > LABEL_ROOM for a, b in taken)
+        (value,) = setting.values() if len(setting) == 1 and is_free else ("",)
+        labels.append(plain(shortened(setting_text(value), LABEL_LENGTH)))
+        taken += [(x, y)] if is_free else []
+    return labels
 
 
 def _interval(estimates: Sequence[Estimate], color: str) -> dict[str, Any]:

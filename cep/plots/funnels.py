@@ -34,7 +34,7 @@ def funnel(result: Result, pattern: str | None = None) -> go.Figure:
     labels, reached = [_label(row) for row in rows], [row["reached"] for row in rows]
     most = max(reached[0], 1) * ROOM_FOR_TOTALS
     drawn = figure(
-        f"Attempts of {rows[0]['pattern']}",
+        f"Attempts of {rows[0]['pattern']}" + ("" if reached[0] else ": no event began one"),
         barmode="stack",
         height=130 + ROW_HEIGHT * len(rows),
         xaxis={"title": {"text": "attempts"}, "range": [0, most], "showgrid": False},

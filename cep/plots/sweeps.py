@@ -79,6 +79,8 @@ def _shown(value: Any) -> str:
 def _text(score: str, value: float) -> str:
     if score == "delay":
         return delay_text(value)
+    if abs(value) <= 1:
+        return f"{value:.3f}"
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
@@ -63,7 +64,10 @@ class Suggestion:
         """What came of it, in words."""
         if self.is_enough:
             return "a match"
-        return f"still missing {', '.join(self.then)}" if self.then else "no match either"
+        if not self.then:
+            return "no match either"
+        several = [(name, len(list(group))) for name, group in groupby(self.then)]
+        return f"still missing {', '.join(n if c == 1 else f'{c} x {n}' for n, c in several)}"
 
     def __str__(self) -> str:
         return f"{self.text}: {self.outcome}"

@@ -40,7 +40,8 @@ def swept(**settings: list[Any]) -> cep.Sweep:
 def test_a_sweep_is_a_curve_for_each_pattern_in_the_order_of_its_settings() -> None:
     figure = plots.precision_recall(swept(limit=[200, 500, 650]))
     large = trace(figure, "large")
-    assert large.mode == "lines+markers"
+    assert large.mode == "lines+markers+text"
+    assert list(large.text) == ["200", "500", "650"]
     assert list(large.x) == pytest.approx([2 / 3, 2 / 3, 1 / 3])
     assert list(large.y) == pytest.approx([2 / 3, 1, 1])
     assert [text.split("<br>")[:3] for text in large.hovertext[:2]] == [
@@ -49,12 +50,18 @@ def test_a_sweep_is_a_curve_for_each_pattern_in_the_order_of_its_settings() -> N
     ]
 
 
+def test_of_points_on_one_place_the_first_says_its_setting() -> None:
+    large = trace(plots.precision_recall(swept(limit=[200, 210, 650])), "large")
+    assert list(large.text) == ["200", "", "650"]
+
+
 def test_intervals_are_drawn_where_the_points_are_few() -> None:
     few = trace(plots.precision_recall(swept(limit=[500])), "large")
     assert few.error_y.array[0] == pytest.approx(0)
     assert few.error_y.arrayminus[0] == pytest.approx(1 - 0.3424, abs=1e-4)
     many = trace(plots.precision_recall(swept(limit=list(range(13)))), "large")
     assert many.error_y.array is None
+    assert many.mode == "lines+markers"
 
 
 def test_settings_that_flag_nothing_have_no_point() -> None:
@@ -117,7 +124,13 @@ def test_a_heatmap_has_a_cell_for_each_pair_of_values_in_order() -> None:
         pytest.approx([2 / 3, 1 / 3]),
         pytest.approx([1, 2 / 3]),
     ]
-    assert cells.hovertext[1][0] == "limit = 500<br>low = 100<br>recall 1"
+    assert cells.hovertext[1][0] == "limit = 500<br>low = 100<br>recall 1.000"
+    assert [list(row) for row in cells.text] == [["0.667", "0.333"], ["1.000", "0.667"]]
+
+
+def test_shares_have_as_many_digits_in_each_cell() -> None:
+    (cells,) = plots.sweep_heatmap(swept(limit=[500], low=[0]), "limit", "low", "f1").data
+    assert cells.text[0][0] == "0.800"
 
 
 def test_a_cell_of_several_trials_has_the_highest_score_and_one_of_none_is_empty() -> None:

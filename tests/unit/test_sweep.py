@@ -157,6 +157,48 @@ def test_a_trial_without_the_score_is_not_the_best() -> None:
         sweep.best("loss_share", "large")
 
 
+def test_a_part_of_the_time_is_a_sweep_of_the_same_settings() -> None:
+    sweep = cep.sweep(SIMPLE, DATA, "fraud", {"limit": [200, 500, 650]})
+    first, second = sweep.between(None, "2025-03-02"), sweep.between("2025-03-02", None)
+    assert rows_of(first, "large", "limit", "flagged", "hits") == [
+        (200, 2, 1),
+        (500, 1, 1),
+        (650, 0, 0),
+    ]
+    assert rows_of(second, "large", "limit", "flagged", "hits") == [
+        (200, 1, 1),
+        (500, 1, 1),
+        (650, 1, 1),
+    ]
+
+
+def test_a_setting_chosen_on_one_part_is_checked_on_another() -> None:
+    sweep = cep.sweep(SIMPLE, DATA, "fraud", {"limit": [200, 500, 650], "factor": [2.0]})
+    chosen = sweep.between(None, "2025-03-02").best("precision", "large").setting
+    later = sweep.between("2025-03-02", None).trial(**chosen)
+    assert (chosen, later.setting) == ({"limit": 500, "factor": 2.0}, chosen)
+    assert later.scores["large"].recall.value == 1.0
+
+
+def test_a_trial_has_what_is_behind_its_scores() -> None:
+    sweep = cep.sweep(SIMPLE, DATA, "fraud", {"limit": [200, 500]})
+    false = sweep.trial(limit=200).backtest.only("large").false_alerts
+    assert false["amount"].to_pylist() == [300]
+
+
+def test_a_trial_shows_its_setting_above_its_scores() -> None:
+    trial = cep.sweep(SIMPLE, DATA, "fraud", {"limit": [500], "factor": [2.0]})[0]
+    assert str(trial).splitlines()[0] == "limit = 500, factor = 2"
+    assert str(trial).splitlines()[2].startswith("large ")
+    assert "<strong>limit = 500, factor = 2</strong>" in trial._repr_html_()
+
+
+def test_a_setting_that_was_not_tried_is_no_trial() -> None:
+    sweep = cep.sweep(SIMPLE, DATA, "fraud", {"limit": [200, 500]})
+    with pytest.raises(cep.DataError, match="no trial has limit = 300"):
+        sweep.trial(limit=300)
+
+
 def test_a_parameter_that_is_called_like_a_score_is_told_apart() -> None:
     rules = "parameter $recall = 1; pattern p match t define t as amount > $recall"
     data = DATA.rename_columns(["time", "card", "amount", "fraud"])

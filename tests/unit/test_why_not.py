@@ -50,6 +50,15 @@ testing, key 17: 3 of 5 events
     assert lines[8:] == [f"{late}: still missing done"]
 
 
+def test_events_still_missing_are_counted_and_not_listed() -> None:
+    rules = cep.compile(
+        "pattern burst match p{12} -> end within 1 hour define p as amount > 5, end as amount < 0"
+    )
+    (suggestion,) = rules.why_not([event(1, 1)])[0].suggestions
+    assert str(suggestion) == "if it had met p: still missing 11 x p, end"
+    assert suggestion.then == (*["p"] * 11, "end")
+
+
 def test_an_event_that_came_too_late_says_how_late() -> None:
     answer = cep.compile(RULES).why_not([*PROBES, event(9, 600), event(20, 7, "done")])
     miss = answer[0]
@@ -279,6 +288,7 @@ def test_nothing_to_trace() -> None:
     result = small("a -> b").run([], trace=True)
     assert result.attempts.funnel().column("reached").to_pylist() == [0, 0, 0]
     assert len(result.attempts) == 0
+    assert plots.funnel(result).layout.title.text == "Attempts of testing: no event began one"
 
 
 # -- in notebooks ----------------------------------------------------------------------------------
