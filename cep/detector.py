@@ -122,12 +122,16 @@ class Detector:
 
     # ------------------------------------------------------------------ events and time
 
-    def process(self, event: Mapping[str, Any], stream: str | None = None) -> Result:
-        """Take one event, a dict of its fields. `stream`: where the rules read several."""
+    def process(self, event: Any, stream: str | None = None) -> Result:
+        """Take one event: a dict of its fields, or an object that has them.
+
+        An object is one of a dataclass, a pydantic, msgspec or attrs class, or a named tuple.
+        `stream`: of which the event is, where the rules read several.
+        """
         return self.process_batch([event], stream)
 
     def process_batch(self, events: Any, stream: str | None = None) -> Result:
-        """Take what has arrived: a table, a list of dicts, whatever `Rules.run` takes as data.
+        """Take what has arrived: a table, a list of dicts or objects, whatever `Rules.run` takes.
 
         Events may be in any order; the `lateness` of their stream says how late one may be. Raises
         DataError for data that do not have the columns of the stream: nothing is taken then.
