@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+from contextlib import ExitStack, aclosing
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
-from cep.engine.algebra.errors import CepError, DataError
+from cep.engine.algebra.errors import CepError, DataError, StateError
 from cep.engine.algebra.pattern import Pattern, Stream
 from cep.engine.algebra.plan import NodeKind
 from cep.engine.algebra.timestamp import parse_timestamp
@@ -26,8 +27,14 @@ from cep.engine.state.restoring import Restored
 from cep.engine.state.snapshot import Snapshot
 from cep.execution import Execution
 from cep.live import Live, LiveOptions
+from cep.results.matches import Match
 from cep.results.result import Result
 from cep.rules import Built, Rules, RuleWarning, as_rules
+from cep.taking_turns import TakingTurns, one_at_a_time
+from cep.ticker import Ticker
+
+if TYPE_CHECKING:
+    from cep.asynchronous import Worker
 
 Side = Literal["matches", "timeouts", "late", "errors"]
 When = datetime | str | int
@@ -49,8 +56,11 @@ class CallbackError(CepError):
         super().__init__(f"the function for {name!r} failed ({what}); the events have been taken")
 
 
-class Detector:
-    """Rules that run over events as they come. Not for several threads at a time.
+class Detector(TakingTurns):
+    """Rules that run over events as they come.
+
+    Several threads may share one: their calls are worked on one after the other. It goes through a
+    fork if it has one worker, and is never pickled.
 
     `process(event)` and `process_batch(table)` take what has arrived and return what came out of it
     as a `Result`: matches, and as side outputs timeouts, late events, errors and the rows of
@@ -92,7 +102,10 @@ class Detector:
         on: Mapping[str, Callable[[Any], None]] | None = None,
         clock: Callable[[], int] = now_us,
     ) -> None:
+        super().__init__()
         self._rules = as_rules(rules)
+        self._tickers: list[Ticker] = []
+        self._worker: Worker | None = None
         self._check_names(limits or {}, on or {})
         ahead_us = None if ahead is None else round(ahead / timedelta(microseconds=1))
         self._options = LiveOptions(
@@ -130,6 +143,7 @@ class Detector:
         """
         return self.process_batch([event], stream)
 
+    @one_at_a_time
     def process_batch(self, events: Any, stream: str | None = None) -> Result:
         """Take what has arrived: a table, a list of dicts or objects, whatever `Rules.run` takes.
 
@@ -149,6 +163,66 @@ class Detector:
         self._counts["events"] += taken.rows
         return self._result(running, output, taken.rows, begun)
 
+    async def aprocess(self, event: Any, stream: str | None = None) -> Result:
+        """`process` in an event loop, which goes on meanwhile: the work is done on a thread.
+
+        Calls are worked on in the order in which they are made. One that is cancelled takes its
+        event nevertheless; what comes of it then goes to `on` alone.
+        """
+        return await self._on_thread().do(self.process, event, stream)
+
+    async def aprocess_batch(self, events: Any, stream: str | None = None) -> Result:
+        """`process_batch` in an event loop; see `aprocess`."""
+        return await self._on_thread().do(self.process_batch, events, stream)
+
+    async def aresults(
+        self,
+        events: AsyncIterable[Any],
+        stream: str | None = None,
+        *,
+        batch_rows: int = 1_000,
+        finish: bool = True,
+    ) -> AsyncGenerator[Result, None]:
+        """A `Result` for each batch of the events that an asynchronous iterator brings.
+
+        A batch is whatever has come while the one before was worked on, so a slow stream is taken
+        event by event. At most `batch_rows` events are in one, and as many wait at most: then the
+        iterator is held back. `finish`: at the end of the events the detector finishes, too.
+        """
+        if batch_rows < 1:
+            raise DataError(f"batch_rows={batch_rows}: it is at least 1")
+        from cep.asynchronous import results_of
+
+        worker = self._on_thread()
+        async with aclosing(results_of(self, worker, events, stream, batch_rows, finish)) as found:
+            async for result in found:
+                yield result
+
+    async def amatches(
+        self,
+        events: AsyncIterable[Any],
+        stream: str | None = None,
+        *,
+        batch_rows: int = 1_000,
+        finish: bool = True,
+    ) -> AsyncGenerator[Match, None]:
+        """The matches of `aresults`; what else comes out goes to `on` alone."""
+        results = self.aresults(events, stream, batch_rows=batch_rows, finish=finish)
+        async with aclosing(results):
+            async for result in results:
+                for match in result:
+                    yield match
+
+    def _on_thread(self) -> Worker:
+        with self.lock:
+            self._check_open()
+            if self._worker is None:
+                from cep.asynchronous import Worker
+
+                self._worker = Worker()
+            return self._worker
+
+    @one_at_a_time
     def advance_to(self, time: When, stream: str | None = None) -> Result:
         """Promise that no event at or before this time will come, of one stream or of all.
 
@@ -162,6 +236,7 @@ class Detector:
         running.advance(name, _microseconds(time), output)
         return self._result(running, output, 0, begun)
 
+    @one_at_a_time
     def tick(self) -> Result:
         """Let the clock tell: idle sources stop holding others back, processing time goes on."""
         self._check_open()
@@ -175,6 +250,12 @@ class Detector:
 
         In the end what is held, open or waited for is decided, and the detector is done.
         """
+        if stream is None:
+            self._stop_tickers()
+        return self._finish(stream)
+
+    @one_at_a_time
+    def _finish(self, stream: str | None) -> Result:
         self._check_open()
         begun = now_seconds()
         if stream is not None:
@@ -191,9 +272,44 @@ class Detector:
 
     def close(self) -> None:
         """Let go of threads: no event can follow, and what is open stays undecided."""
-        self._is_closed = True
-        if self._running is not None:
-            self._running.execution.close()
+        try:
+            self._stop_tickers()
+        finally:
+            with self.lock:
+                self._is_closed = True
+                if self._worker is not None:
+                    self._worker.stop()
+                if self._running is not None:
+                    self._running.execution.close()
+
+    def tick_every(
+        self, every: timedelta, handle: Callable[[Result], None] | None = None
+    ) -> Ticker:
+        """Call `tick` every so often on a thread of its own, so that time passes without events.
+
+        `handle` is called there with each result in which there is something; without it `on` must
+        have functions for what may come out. The ticker ends with `stop()` or `with`, with `finish`
+        and `close`, and where a function fails: `stop` raises that.
+        """
+        if handle is None and not self._on:
+            message = "what a tick completes would be lost: give a function to call with it"
+            raise DataError(f"{message}, or `on` when the detector is made")
+        if every <= timedelta(0):
+            raise DataError(f"every={every}: it is more than nothing")
+        self._check_open()
+        self._tickers.append(Ticker(self, every / timedelta(seconds=1), handle))
+        return self._tickers[-1]
+
+    def forget_threads(self) -> None:
+        """In the child of a fork: they are not there."""
+        self._tickers, self._worker = [], None
+
+    def _stop_tickers(self) -> None:
+        """Without the lock, for which they may be waiting."""
+        tickers, self._tickers = self._tickers, []
+        with ExitStack() as stack:
+            for ticker in tickers:
+                stack.callback(ticker.stop)
 
     def __enter__(self) -> Detector:
         return self
@@ -201,6 +317,7 @@ class Detector:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @one_at_a_time
     def reload(self, table: str, rows: Any) -> None:
         """Look up in other rows from the next event on. DataError where they do not fit.
 
@@ -210,12 +327,14 @@ class Detector:
             self._running.execution.reload(table, rows)
         self._tables[table] = rows
 
+    @one_at_a_time
     def current(self, name: str) -> pa.Table:
         """The open windows of an aggregate, as they are now: early results on request."""
         return self._started("current").execution.current(name)
 
     # ------------------------------------------------------------------ what it knows
 
+    @one_at_a_time
     def status(self) -> dict[str, Any]:
         """How it stands, as plain values: watermarks, who holds them back, open runs, counts.
 
@@ -227,6 +346,7 @@ class Detector:
 
     # ------------------------------------------------------------------ state
 
+    @one_at_a_time
     def snapshot(self) -> Snapshot:
         """A copy of all state, between two batches; `from_snapshot` goes on from it."""
         running = self._running
@@ -317,7 +437,14 @@ class Detector:
 
     # ------------------------------------------------------------------ inside
 
+    def __reduce__(self) -> Any:
+        message = "a detector is not pickled: make one in the process that needs it"
+        raise StateError(f"{message}, of the text of its rules or by Detector.restore")
+
     def _check_open(self) -> None:
+        if self.forked and self._options.workers > 1:
+            message = f"the {self._options.workers} threads of this detector did not survive a fork"
+            raise StateError(f"{message}: make it behind the fork, or with workers=1")
         if self._is_finished:
             raise DataError("the detector has finished: no event can follow; make a new one")
         if self._is_closed:

@@ -26,7 +26,8 @@ def as_dict(row: Any) -> Any:
     """An object as a dict of its fields, in their order; anything else as it is."""
     if isinstance(row, Mapping):
         return row
-    names = field_names(type(row))
+    kind: Any = type(row)
+    names = field_names(kind)
     return row if names is None else {name: getattr(row, name) for name in names}
 
 
