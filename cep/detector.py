@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from contextlib import ExitStack, aclosing
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
+from cep.awaited import Awaited
 from cep.engine.algebra.errors import CepError, DataError, StateError
 from cep.engine.algebra.pattern import Pattern, Stream
 from cep.engine.algebra.plan import NodeKind
@@ -27,20 +28,26 @@ from cep.engine.state.restoring import Restored
 from cep.engine.state.snapshot import Snapshot
 from cep.execution import Execution
 from cep.live import Live, LiveOptions
-from cep.results.matches import Match
 from cep.results.result import Result
 from cep.rules import Built, Rules, RuleWarning, as_rules
-from cep.taking_turns import TakingTurns, one_at_a_time
+from cep.taking_turns import one_at_a_time
 from cep.ticker import Ticker
-
-if TYPE_CHECKING:
-    from cep.asynchronous import Worker
 
 Side = Literal["matches", "timeouts", "late", "errors"]
 When = datetime | str | int
 Place = str | os.PathLike[str]
 FORMAT = 1  # of snapshots; raised whenever what they hold changes its meaning
 NOT_STARTED: dict[str, Any] = {"watermark": None, "held_back_by": None, "streams": {}, "nodes": {}}
+_OF_RULES = (
+    "_rules",
+    "_options",
+    "_tables",
+    "_on",
+    "_known",
+    "_schemas",
+    "_running",
+    "restored",
+)
 SIDES: tuple[Side, ...] = ("matches", "timeouts", "late", "errors")
 
 
@@ -56,7 +63,7 @@ class CallbackError(CepError):
         super().__init__(f"the function for {name!r} failed ({what}); the events have been taken")
 
 
-class Detector(TakingTurns):
+class Detector(Awaited):
     """Rules that run over events as they come.
 
     Several threads may share one: their calls are worked on one after the other. It goes through a
@@ -105,7 +112,6 @@ class Detector(TakingTurns):
         super().__init__()
         self._rules = as_rules(rules)
         self._tickers: list[Ticker] = []
-        self._worker: Worker | None = None
         self._check_names(limits or {}, on or {})
         ahead_us = None if ahead is None else round(ahead / timedelta(microseconds=1))
         self._options = LiveOptions(
@@ -150,7 +156,7 @@ class Detector(TakingTurns):
         Events may be in any order; the `lateness` of their stream says how late one may be. Raises
         DataError for data that do not have the columns of the stream: nothing is taken then.
         """
-        self._check_open()
+        self.check_open()
         begun = now_seconds()
         name = self._named(stream).name
         if self._running is None and not schema_of_data(events, self._known[name]).names:
@@ -163,65 +169,6 @@ class Detector(TakingTurns):
         self._counts["events"] += taken.rows
         return self._result(running, output, taken.rows, begun)
 
-    async def aprocess(self, event: Any, stream: str | None = None) -> Result:
-        """`process` in an event loop, which goes on meanwhile: the work is done on a thread.
-
-        Calls are worked on in the order in which they are made. One that is cancelled takes its
-        event nevertheless; what comes of it then goes to `on` alone.
-        """
-        return await self._on_thread().do(self.process, event, stream)
-
-    async def aprocess_batch(self, events: Any, stream: str | None = None) -> Result:
-        """`process_batch` in an event loop; see `aprocess`."""
-        return await self._on_thread().do(self.process_batch, events, stream)
-
-    async def aresults(
-        self,
-        events: AsyncIterable[Any],
-        stream: str | None = None,
-        *,
-        batch_rows: int = 1_000,
-        finish: bool = True,
-    ) -> AsyncGenerator[Result, None]:
-        """A `Result` for each batch of the events that an asynchronous iterator brings.
-
-        A batch is whatever has come while the one before was worked on, so a slow stream is taken
-        event by event. At most `batch_rows` events are in one, and as many wait at most: then the
-        iterator is held back. `finish`: at the end of the events the detector finishes, too.
-        """
-        if batch_rows < 1:
-            raise DataError(f"batch_rows={batch_rows}: it is at least 1")
-        from cep.asynchronous import results_of
-
-        worker = self._on_thread()
-        async with aclosing(results_of(self, worker, events, stream, batch_rows, finish)) as found:
-            async for result in found:
-                yield result
-
-    async def amatches(
-        self,
-        events: AsyncIterable[Any],
-        stream: str | None = None,
-        *,
-        batch_rows: int = 1_000,
-        finish: bool = True,
-    ) -> AsyncGenerator[Match, None]:
-        """The matches of `aresults`; what else comes out goes to `on` alone."""
-        results = self.aresults(events, stream, batch_rows=batch_rows, finish=finish)
-        async with aclosing(results):
-            async for result in results:
-                for match in result:
-                    yield match
-
-    def _on_thread(self) -> Worker:
-        with self.lock:
-            self._check_open()
-            if self._worker is None:
-                from cep.asynchronous import Worker
-
-                self._worker = Worker()
-            return self._worker
-
     @one_at_a_time
     def advance_to(self, time: When, stream: str | None = None) -> Result:
         """Promise that no event at or before this time will come, of one stream or of all.
@@ -229,7 +176,7 @@ class Detector(TakingTurns):
         `time`: a datetime, ISO 8601 text or microseconds since 1970. What was due
         by then comes out.
         """
-        self._check_open()
+        self.check_open()
         begun, running = now_seconds(), self._started("advance_to")
         name = None if stream is None else self._named(stream).name
         output = Output()
@@ -239,7 +186,7 @@ class Detector(TakingTurns):
     @one_at_a_time
     def tick(self) -> Result:
         """Let the clock tell: idle sources stop holding others back, processing time goes on."""
-        self._check_open()
+        self.check_open()
         begun, running = now_seconds(), self._started("tick")
         output = Output()
         running.tick(self._clock(), output)
@@ -256,7 +203,7 @@ class Detector(TakingTurns):
 
     @one_at_a_time
     def _finish(self, stream: str | None) -> Result:
-        self._check_open()
+        self.check_open()
         begun = now_seconds()
         if stream is not None:
             running, output = self._started("finish"), Output()
@@ -277,8 +224,7 @@ class Detector(TakingTurns):
         finally:
             with self.lock:
                 self._is_closed = True
-                if self._worker is not None:
-                    self._worker.stop()
+                self.stop_worker()
                 if self._running is not None:
                     self._running.execution.close()
 
@@ -296,13 +242,14 @@ class Detector(TakingTurns):
             raise DataError(f"{message}, or `on` when the detector is made")
         if every <= timedelta(0):
             raise DataError(f"every={every}: it is more than nothing")
-        self._check_open()
+        self.check_open()
         self._tickers.append(Ticker(self, every / timedelta(seconds=1), handle))
         return self._tickers[-1]
 
     def forget_threads(self) -> None:
         """In the child of a fork: they are not there."""
-        self._tickers, self._worker = [], None
+        super().forget_threads()
+        self._tickers = []
 
     def _stop_tickers(self) -> None:
         """Without the lock, for which they may be waiting."""
@@ -418,7 +365,50 @@ class Detector(TakingTurns):
             raise DataError(f"a snapshot of format {snapshot.get('format')!r}; {known}")
         detector = cls(rules, **options)
         detector._take_over(snapshot)
+        for name in [] if detector.restored is None else detector.restored.fresh:
+            message = f"{name} has changed since its state was saved: it starts without state"
+            warnings.warn(message, RuleWarning, stacklevel=3)
         return detector
+
+    @one_at_a_time
+    def update(
+        self,
+        rules: Rules | str | Built | Iterable[Built],
+        *,
+        tables: Mapping[str, Any] | None = None,
+        limits: Mapping[str, Limit] | None = None,
+        on: Mapping[str, Callable[[Any], None]] | None = None,
+    ) -> Restored:
+        """Go on with other rules from the next event on; statements that are the same keep state.
+
+        Returns what became of each statement, as after a restore. `tables`, `limits` and `on` take
+        the place of those that there were (None: they stay). Raises what the constructor raises for
+        rules that do not fit, and then nothing has changed. Copies all state once: O(state).
+        """
+        self.check_open()
+        options = self._options
+        other = Detector(
+            rules,
+            time="processing" if options.time == "processing" else "event",
+            tables=self._tables if tables is None else tables,
+            workers=options.workers,
+            limits=options.limits if limits is None else limits,
+            in_arrival_order=options.in_arrival_order,
+            ahead=None if options.ahead_us is None else timedelta(microseconds=options.ahead_us),
+            held_max=options.held_max,
+            on=self._on if on is None else on,
+            clock=self._clock,
+        )
+        try:
+            other._take_over(self.snapshot())
+        except BaseException:
+            other.close()
+            raise
+        if self._running is not None:
+            self._running.execution.close()
+        for name in _OF_RULES:
+            setattr(self, name, getattr(other, name))
+        return self.restored or Restored()
 
     def _take_over(self, snapshot: Snapshot) -> None:
         for name, table in snapshot["schemas"].items():
@@ -428,12 +418,11 @@ class Detector(TakingTurns):
         self._is_finished = snapshot["finished"]
         if snapshot["running"] is None:
             return
+        if self._running is not None:
+            self._running.execution.close()
         self._start()
         assert self._running is not None
         self.restored = self._running.restore(snapshot["running"], self._clock())
-        for name in self.restored.fresh:
-            message = f"{name} has changed since its state was saved: it starts without state"
-            warnings.warn(message, RuleWarning, stacklevel=4)
 
     # ------------------------------------------------------------------ inside
 
@@ -441,7 +430,8 @@ class Detector(TakingTurns):
         message = "a detector is not pickled: make one in the process that needs it"
         raise StateError(f"{message}, of the text of its rules or by Detector.restore")
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """DataError or StateError where no event can follow."""
         if self.forked and self._options.workers > 1:
             message = f"the {self._options.workers} threads of this detector did not survive a fork"
             raise StateError(f"{message}: make it behind the fork, or with workers=1")
