@@ -6,12 +6,14 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from cep.engine.algebra.errors import CepError, DataError
+from cep.awaited import Awaited
+from cep.engine.algebra.errors import CepError, DataError, StateError
 from cep.engine.algebra.pattern import Pattern, Stream
 from cep.engine.algebra.plan import NodeKind
 from cep.engine.algebra.timestamp import parse_timestamp
@@ -28,12 +30,24 @@ from cep.execution import Execution
 from cep.live import Live, LiveOptions
 from cep.results.result import Result
 from cep.rules import Built, Rules, RuleWarning, as_rules
+from cep.taking_turns import one_at_a_time
+from cep.ticker import Ticker
 
 Side = Literal["matches", "timeouts", "late", "errors"]
 When = datetime | str | int
 Place = str | os.PathLike[str]
 FORMAT = 1  # of snapshots; raised whenever what they hold changes its meaning
 NOT_STARTED: dict[str, Any] = {"watermark": None, "held_back_by": None, "streams": {}, "nodes": {}}
+_OF_RULES = (
+    "_rules",
+    "_options",
+    "_tables",
+    "_on",
+    "_known",
+    "_schemas",
+    "_running",
+    "restored",
+)
 SIDES: tuple[Side, ...] = ("matches", "timeouts", "late", "errors")
 
 
@@ -49,8 +63,11 @@ class CallbackError(CepError):
         super().__init__(f"the function for {name!r} failed ({what}); the events have been taken")
 
 
-class Detector:
-    """Rules that run over events as they come. Not for several threads at a time.
+class Detector(Awaited):
+    """Rules that run over events as they come.
+
+    Several threads may share one: their calls are worked on one after the other. It goes through a
+    fork if it has one worker, and is never pickled.
 
     `process(event)` and `process_batch(table)` take what has arrived and return what came out of it
     as a `Result`: matches, and as side outputs timeouts, late events, errors and the rows of
@@ -92,7 +109,9 @@ class Detector:
         on: Mapping[str, Callable[[Any], None]] | None = None,
         clock: Callable[[], int] = now_us,
     ) -> None:
+        super().__init__()
         self._rules = as_rules(rules)
+        self._tickers: list[Ticker] = []
         self._check_names(limits or {}, on or {})
         ahead_us = None if ahead is None else round(ahead / timedelta(microseconds=1))
         self._options = LiveOptions(
@@ -122,17 +141,22 @@ class Detector:
 
     # ------------------------------------------------------------------ events and time
 
-    def process(self, event: Mapping[str, Any], stream: str | None = None) -> Result:
-        """Take one event, a dict of its fields. `stream`: where the rules read several."""
+    def process(self, event: Any, stream: str | None = None) -> Result:
+        """Take one event: a dict of its fields, or an object that has them.
+
+        An object is one of a dataclass, a pydantic, msgspec or attrs class, or a named tuple.
+        `stream`: of which the event is, where the rules read several.
+        """
         return self.process_batch([event], stream)
 
+    @one_at_a_time
     def process_batch(self, events: Any, stream: str | None = None) -> Result:
-        """Take what has arrived: a table, a list of dicts, whatever `Rules.run` takes as data.
+        """Take what has arrived: a table, a list of dicts or objects, whatever `Rules.run` takes.
 
         Events may be in any order; the `lateness` of their stream says how late one may be. Raises
         DataError for data that do not have the columns of the stream: nothing is taken then.
         """
-        self._check_open()
+        self.check_open()
         begun = now_seconds()
         name = self._named(stream).name
         if self._running is None and not schema_of_data(events, self._known[name]).names:
@@ -145,22 +169,24 @@ class Detector:
         self._counts["events"] += taken.rows
         return self._result(running, output, taken.rows, begun)
 
+    @one_at_a_time
     def advance_to(self, time: When, stream: str | None = None) -> Result:
         """Promise that no event at or before this time will come, of one stream or of all.
 
         `time`: a datetime, ISO 8601 text or microseconds since 1970. What was due
         by then comes out.
         """
-        self._check_open()
+        self.check_open()
         begun, running = now_seconds(), self._started("advance_to")
         name = None if stream is None else self._named(stream).name
         output = Output()
         running.advance(name, _microseconds(time), output)
         return self._result(running, output, 0, begun)
 
+    @one_at_a_time
     def tick(self) -> Result:
         """Let the clock tell: idle sources stop holding others back, processing time goes on."""
-        self._check_open()
+        self.check_open()
         begun, running = now_seconds(), self._started("tick")
         output = Output()
         running.tick(self._clock(), output)
@@ -171,7 +197,13 @@ class Detector:
 
         In the end what is held, open or waited for is decided, and the detector is done.
         """
-        self._check_open()
+        if stream is None:
+            self._stop_tickers()
+        return self._finish(stream)
+
+    @one_at_a_time
+    def _finish(self, stream: str | None) -> Result:
+        self.check_open()
         begun = now_seconds()
         if stream is not None:
             running, output = self._started("finish"), Output()
@@ -187,9 +219,44 @@ class Detector:
 
     def close(self) -> None:
         """Let go of threads: no event can follow, and what is open stays undecided."""
-        self._is_closed = True
-        if self._running is not None:
-            self._running.execution.close()
+        try:
+            self._stop_tickers()
+        finally:
+            with self.lock:
+                self._is_closed = True
+                self.stop_worker()
+                if self._running is not None:
+                    self._running.execution.close()
+
+    def tick_every(
+        self, every: timedelta, handle: Callable[[Result], None] | None = None
+    ) -> Ticker:
+        """Call `tick` every so often on a thread of its own, so that time passes without events.
+
+        `handle` is called there with each result in which there is something; without it `on` must
+        have functions for what may come out. The ticker ends with `stop()` or `with`, with `finish`
+        and `close`, and where a function fails: `stop` raises that.
+        """
+        if handle is None and not self._on:
+            message = "what a tick completes would be lost: give a function to call with it"
+            raise DataError(f"{message}, or `on` when the detector is made")
+        if every <= timedelta(0):
+            raise DataError(f"every={every}: it is more than nothing")
+        self.check_open()
+        self._tickers.append(Ticker(self, every / timedelta(seconds=1), handle))
+        return self._tickers[-1]
+
+    def forget_threads(self) -> None:
+        """In the child of a fork: they are not there."""
+        super().forget_threads()
+        self._tickers = []
+
+    def _stop_tickers(self) -> None:
+        """Without the lock, for which they may be waiting."""
+        tickers, self._tickers = self._tickers, []
+        with ExitStack() as stack:
+            for ticker in tickers:
+                stack.callback(ticker.stop)
 
     def __enter__(self) -> Detector:
         return self
@@ -197,6 +264,7 @@ class Detector:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @one_at_a_time
     def reload(self, table: str, rows: Any) -> None:
         """Look up in other rows from the next event on. DataError where they do not fit.
 
@@ -206,12 +274,14 @@ class Detector:
             self._running.execution.reload(table, rows)
         self._tables[table] = rows
 
+    @one_at_a_time
     def current(self, name: str) -> pa.Table:
         """The open windows of an aggregate, as they are now: early results on request."""
         return self._started("current").execution.current(name)
 
     # ------------------------------------------------------------------ what it knows
 
+    @one_at_a_time
     def status(self) -> dict[str, Any]:
         """How it stands, as plain values: watermarks, who holds them back, open runs, counts.
 
@@ -223,6 +293,7 @@ class Detector:
 
     # ------------------------------------------------------------------ state
 
+    @one_at_a_time
     def snapshot(self) -> Snapshot:
         """A copy of all state, between two batches; `from_snapshot` goes on from it."""
         running = self._running
@@ -294,7 +365,50 @@ class Detector:
             raise DataError(f"a snapshot of format {snapshot.get('format')!r}; {known}")
         detector = cls(rules, **options)
         detector._take_over(snapshot)
+        for name in [] if detector.restored is None else detector.restored.fresh:
+            message = f"{name} has changed since its state was saved: it starts without state"
+            warnings.warn(message, RuleWarning, stacklevel=3)
         return detector
+
+    @one_at_a_time
+    def update(
+        self,
+        rules: Rules | str | Built | Iterable[Built],
+        *,
+        tables: Mapping[str, Any] | None = None,
+        limits: Mapping[str, Limit] | None = None,
+        on: Mapping[str, Callable[[Any], None]] | None = None,
+    ) -> Restored:
+        """Go on with other rules from the next event on; statements that are the same keep state.
+
+        Returns what became of each statement, as after a restore. `tables`, `limits` and `on` take
+        the place of those that there were (None: they stay). Raises what the constructor raises for
+        rules that do not fit, and then nothing has changed. Copies all state once: O(state).
+        """
+        self.check_open()
+        options = self._options
+        other = Detector(
+            rules,
+            time="processing" if options.time == "processing" else "event",
+            tables=self._tables if tables is None else tables,
+            workers=options.workers,
+            limits=options.limits if limits is None else limits,
+            in_arrival_order=options.in_arrival_order,
+            ahead=None if options.ahead_us is None else timedelta(microseconds=options.ahead_us),
+            held_max=options.held_max,
+            on=self._on if on is None else on,
+            clock=self._clock,
+        )
+        try:
+            other._take_over(self.snapshot())
+        except BaseException:
+            other.close()
+            raise
+        if self._running is not None:
+            self._running.execution.close()
+        for name in _OF_RULES:
+            setattr(self, name, getattr(other, name))
+        return self.restored or Restored()
 
     def _take_over(self, snapshot: Snapshot) -> None:
         for name, table in snapshot["schemas"].items():
@@ -304,16 +418,23 @@ class Detector:
         self._is_finished = snapshot["finished"]
         if snapshot["running"] is None:
             return
+        if self._running is not None:
+            self._running.execution.close()
         self._start()
         assert self._running is not None
         self.restored = self._running.restore(snapshot["running"], self._clock())
-        for name in self.restored.fresh:
-            message = f"{name} has changed since its state was saved: it starts without state"
-            warnings.warn(message, RuleWarning, stacklevel=4)
 
     # ------------------------------------------------------------------ inside
 
-    def _check_open(self) -> None:
+    def __reduce__(self) -> Any:
+        message = "a detector is not pickled: make one in the process that needs it"
+        raise StateError(f"{message}, of the text of its rules or by Detector.restore")
+
+    def check_open(self) -> None:
+        """DataError or StateError where no event can follow."""
+        if self.forked and self._options.workers > 1:
+            message = f"the {self._options.workers} threads of this detector did not survive a fork"
+            raise StateError(f"{message}: make it behind the fork, or with workers=1")
         if self._is_finished:
             raise DataError("the detector has finished: no event can follow; make a new one")
         if self._is_closed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -147,6 +147,12 @@ class Result:
     def __len__(self) -> int:
         """The number of matches."""
         return len(self.matches)
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing came out: no match, no timed-out run, no row, nothing late, no error."""
+        sides: tuple[Sized, ...] = (self.matches, self.timeouts, self.late, self._errors)
+        return not any(map(len, sides)) and not any(self.tables.counts().values())
 
     def __bool__(self) -> bool:
         """A result is something, also without matches."""

@@ -53,6 +53,16 @@ class RuleChanges:
             for member in state_of(saved["states"], self._of(plan))
         }
 
+    @property
+    def gone_fields(self) -> set[str]:
+        """Fields that features made and no feature makes any more."""
+        kinds = ("features", "hidden")
+        before, now = (
+            {name for kind in kinds for _, name in _members(prints[kind])}
+            for prints in (self._before, self._now)
+        )
+        return before - now
+
     def _of(self, plan: TaskPlan) -> set[Member]:
         """The features of a task that are the same."""
         return {(f.stream, f.name) for f in plan.features} & self._same_features

@@ -1,15 +1,18 @@
-"""Python dicts -> `Source`: a list at once, any other iterable in batches."""
+"""Python dicts and objects -> `Source`: a list at once, any other iterable in batches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
 from itertools import islice
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
+from cep.engine.io.objects import as_dicts, plain
 from cep.engine.io.source import ROWS_PER_BATCH, Chunk, Source, once_source, table_source
 
 Row = Mapping[str, Any]
@@ -35,11 +38,12 @@ def dicts_source(rows: Iterable[Any], declared: Mapping[str, DataType], label: s
 
 def table_of_dicts(rows: Sequence[Any], declared: Mapping[str, DataType], label: str) -> pa.Table:
     """Columns in the order in which their names are first seen; an absent field is NULL."""
+    rows = as_dicts(rows)
     names: dict[str, None] = dict.fromkeys(declared) if not rows else {}
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            message = f"{label}: row {number} is {type(row).__name__} {row!r:.60}, not a dict"
-            raise DataError(message)
+            found = f"{label}: row {number} is {type(row).__name__} {row!r:.60}"
+            raise DataError(f"{found}, not a dict or an object with fields")
         if row.keys() != names.keys():
             names.update(dict.fromkeys(row))
     columns = {}
@@ -54,6 +58,8 @@ def table_of_dicts(rows: Sequence[Any], declared: Mapping[str, DataType], label:
 
 def column_of_values(values: list[Any], name: str, is_declared: bool, label: str) -> Any:
     """The values as Arrow infers them; mixed ones of a declared field as text, cast later."""
+    if any(isinstance(value, Enum | UUID) for value in values):
+        values = [plain(value) for value in values]
     try:
         return pa.array(values)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:

@@ -204,7 +204,8 @@ class Runtime:
         changes = RuleChanges(saved["prints"], prints, saved["tasks"], plans)
         for task in self.tasks:
             if task.plan.name in saved["tasks"]:
-                task.restore(saved["tasks"][task.plan.name], changes.kept_nodes)
+                state = saved["tasks"][task.plan.name]
+                task.restore(state, changes.kept_nodes, changes.gone_fields)
             features = changes.features_of(task.plan)
             if features is not None:
                 task.enricher.restore(features, changes.kept_features)

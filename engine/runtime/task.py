@@ -433,16 +433,23 @@ class Task:
             "features": self.enricher.snapshot(),
         }
 
-    def restore(self, saved: Mapping[str, Value], kept: Collection[str]) -> None:
-        """Take over the state of the nodes named in `kept`; the task is new."""
+    def restore(
+        self, saved: Mapping[str, Value], kept: Collection[str], gone: Collection[str] = ()
+    ) -> None:
+        """Take over the state of the nodes named in `kept`; the task is new.
+
+        `gone`: fields of events that nothing makes any more.
+        """
         self.sequence = self.next_sequence = saved["sequence"]
         self._last_us = saved["last_us"]
         for shard in self.shards:
             shard.last_us = self._last_us
         restore_states(self.states, saved["nodes"], kept)
-        self._store.restore(self._with_own_columns(saved))
+        self._store.restore(self._with_own_columns(saved, gone))
 
-    def _with_own_columns(self, saved: Mapping[str, Value]) -> Mapping[str, Value]:
+    def _with_own_columns(
+        self, saved: Mapping[str, Value], gone: Collection[str]
+    ) -> Mapping[str, Value]:
         """Saved events for the streams that there are now: numbered as they are, no others."""
         events = dict(saved["events"])
         if not events:
@@ -453,18 +460,21 @@ class Task:
         streams = numbers[events["stream"]] if "stream" in events else np.full(size, numbers[0])
         rows = np.flatnonzero(streams >= 0)
         events = {name: _rows(values, rows) for name, values in events.items()}
-        events["events"] = _as_now(events["events"], self.streams)
+        events["events"] = _as_now(events["events"], self.streams, gone)
         events.pop("stream", None)
         return events | {"stream": streams[rows]} if len(self.streams) > 1 else events
 
 
-def _as_now(table: pa.Table, streams: Sequence[Stream]) -> pa.Table:
-    """Saved events with fields of the types that they have now.
+def _as_now(table: pa.Table, streams: Sequence[Stream], gone: Collection[str]) -> pa.Table:
+    """Saved events with the fields that they have now, of the types that they have now.
 
-    Nobody who goes on reads a field that has changed its type: where its values do not fit they
-    are NULL.
+    `gone`: fields that features made and none makes any more; those that were looked up have a dot
+    in their names. Nobody who goes on reads a field that has changed its type: where its values do
+    not fit they are NULL.
     """
     types = {f.name: f.type for stream in reversed(streams) for f in stream.fields}
+    made = [name for name in table.schema.names if name in gone or "." in name]
+    table = table.drop_columns([name for name in made if name not in types])
     for place, column in enumerate(table.schema):
         wanted = types.get(column.name)
         if wanted is None or data_type_of(column.type) in (wanted, DataType.NULL):

@@ -207,8 +207,12 @@ def test_an_event_without_its_time_is_refused() -> None:
 
 def test_what_is_no_event_is_refused() -> None:
     detector: Any = cep.Detector(RULES)
-    assert said(detector.process, 3) == "stream 's': row 0 is int 3, not a dict"
-    assert said(detector.process, None) == "stream 's': row 0 is NoneType None, not a dict"
+    assert said(detector.process, 3) == (
+        "stream 's': row 0 is int 3, not a dict or an object with fields"
+    )
+    assert said(detector.process, None) == (
+        "stream 's': row 0 is NoneType None, not a dict or an object with fields"
+    )
 
 
 def test_a_stream_that_no_rule_reads_is_refused() -> None:
