@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
 
@@ -219,6 +219,42 @@ def test_without_events_there_is_nothing_to_tell() -> None:
     assert str(small("a -> b").why_not([])) == "testing: no event is in the data"
 
 
+class Query:
+    """The rows of a query: whoever asks for them a second time gets none."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._rows = table.to_reader()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        rows: Any = self._rows
+        return rows.__arrow_c_stream__(requested_schema)
+
+
+def test_iterators_and_queries_are_read_once() -> None:
+    rows = [event(1, 1, "a"), event(2, 1, "c")]
+    assert len(small("a -> b").why_not(iter(rows))) == 1
+    assert len(small("a -> b").why_not({"cards": iter(rows)})) == 1
+    assert len(small("a -> b").why_not(Query(pa.Table.from_pylist(rows)))) == 1
+
+
+def test_a_key_that_says_the_same_otherwise_is_found() -> None:
+    rules = cep.compile(
+        "stream s time ts; pattern p from s by k match a -> b define a as true, b as x > 5"
+    )
+    zoned = pa.array([datetime(2024, 1, 1, tzinfo=UTC)], pa.timestamp("us", "Europe/Berlin"))
+    data = pa.table({"k": zoned, "ts": zoned, "x": [1]})
+    assert len(rules.why_not(data, key=datetime(2024, 1, 1))) == 1  # noqa: DTZ001 - UTC
+    assert len(small("a -> b").why_not([event(1, 1, "a")], key=[17])) == 1
+
+
+def test_rules_without_patterns_say_so() -> None:
+    rules = cep.compile(
+        "stream s (ts timestamp) time ts;"
+        "aggregate g from s window tumbling 1 hour select count(*) as n"
+    )
+    assert str(rules.why_not([{"ts": "2024-01-01"}])) == "the rules have no pattern"
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
@@ -227,7 +263,12 @@ def test_without_events_there_is_nothing_to_tell() -> None:
         ({"key": "x"}, "key card is of type int64 in the data: 'x' cannot be"),
         ({"limit": 0}, "limit 0: at least one"),
         ({"pattern": "testin"}, "no pattern 'testin'.*did you mean 'testing'"),
+        ({"key": 1 << 70}, "type int64 in the data: 1180591620717411303424 cannot be"),
         ({"around": "noon"}, "around: 'noon' is not a time"),
+        ({"around": pd.NaT}, "around: NaT is not a time"),
+        ({"around": ("2024-01-01",)}, "around: 1 times: give one, or a pair of them"),
+        ({"around": ("2024-01-02", "2024-01-01")}, "give the earlier one first"),
+        ({"limit": None}, "limit None: at least one near miss"),
     ],
 )
 def test_what_cannot_be_asked(asked: dict[str, Any], message: str) -> None:
