@@ -175,7 +175,7 @@ class _Search:
                 yield _Near(run, None, 0, nearest_event(run), 0)
         for at, index, distance_us in self._nearest([each.attempts for each in replays]):
             attempts = replays[at].attempts
-            run = run_of(found[at], flat, attempts, index)
+            run = run_of(found[at], flat, replays[at], index)
             nearness = nearest_event(run) if run.missing else None
             yield _Near(run, attempts.runs, index, nearness, distance_us)
 
@@ -214,7 +214,7 @@ def _distinct(near: Iterable[_Near], limit: int) -> list[_Near]:
 
 def _never_began(history: History, flat: FlatNfa, attempts: PatternAttempts) -> Run:
     missing = events_missing(flat)[0]
-    return Run(history, flat, attempts.runs.batch, (), 0, missing, None, 0, -1)
+    return Run(history, flat, attempts.runs.batch, (), 0, missing, None, 0, -1, frozenset())
 
 
 # ---------------------------------------------------------------------- what is asked for

@@ -219,6 +219,52 @@ def test_without_events_there_is_nothing_to_tell() -> None:
     assert str(small("a -> b").why_not([])) == "testing: no event is in the data"
 
 
+def said(match: str, rows: list[dict[str, Any]], tail: str = "") -> list[str]:
+    return [str(each) for miss in small(match, tail).why_not(rows) for each in miss.suggestions]
+
+
+def test_where_a_gap_has_ended_it_a_longer_within_is_not_suggested() -> None:
+    rows = [event(1, 1, "a"), event(5, 1, "a"), event(6, 1, "c")]
+    assert said("a{2} gap 1 minute -> b", rows[:2]) == [
+        "if an event for a (kind = 'a') had come next: still missing b",
+        "if an event for a (kind = 'a') had come next: still missing b",
+    ]
+    assert said("a -> within 1 minute b", [rows[0], event(5, 1, "b")]) == [
+        "if an event for b (kind = 'b') had come next: a match"
+    ]
+
+
+def test_that_another_attempt_matches_instead_is_said() -> None:
+    rows = [event(1, 1, "a"), event(2, 1, "a"), event(3, 1, "x")]
+    assert said("a -> b", rows) == [
+        "if it had met b: a match",
+        "if it had met b: another attempt matches instead",
+    ]
+    assert said("a -> b", rows[:2]) == [
+        "if it had met b: a match",
+        "if an event for b (kind = 'b') had come next: another attempt matches instead",
+    ]
+    rows = [*rows[:2], event(3, 1, "n"), event(4, 1, "b")]
+    assert said("a -> b", rows, "unless kind = 'n'") == [
+        "if it had met b: a match",
+        "if that event had not come: a match",
+        "if an event for b (kind = 'b') had come next: another attempt matches instead",
+        "if that event had not come: another attempt matches instead",
+    ]
+
+
+def test_an_event_that_could_begin_it_is_one_of_a_key() -> None:
+    rules = cep.compile("""
+stream logins (card int, ts timestamp) time ts;
+stream pays (card int, ts timestamp, amount float) time ts;
+pattern p from logins, pays by card match l -> p within 1 hour
+  define l as logins where true, p as pays where amount > 5
+""")
+    pays = [{"card": 1, "ts": "2024-01-01 10:01:00", "amount": 9.0}]
+    (miss,) = rules.why_not({"logins": [], "pays": pays})
+    assert [str(s) for s in miss.suggestions] == ["if an event for l (true) had come next: a match"]
+
+
 class Query:
     """The rows of a query: whoever asks for them a second time gets none."""
 
