@@ -95,7 +95,11 @@ class LabelOptions:
 
     @cached_property
     def _given(self) -> pa.Table:
-        return table_of_data(self.labels, "labels")
+        try:
+            return table_of_data(self.labels, "labels")
+        except DataError as error:
+            told = "give the name of a column of the labelled stream, or a table of spans"
+            raise DataError(f"labels: {told}: {error}") from error
 
     def read(self, table: pa.Table, time_us: Int64s, unit: str) -> Labels:
         """Met with the labelled stream. `unit` is what bare numbers count as times of spans."""

@@ -59,7 +59,7 @@ def backtest(
     options = LabelOptions(labels, case, amount)
     known = LabelledData.read(checked, data, options, stream)
     scored = scored_patterns(checked, patterns, known)
-    scope = Scope(known.labels, checked_confidence(confidence), seed)
+    scope = scope_of(known, confidence, seed)
     found, said = find(checked, known, check_flagged(flagged, scored), workers)
     notes = (*notes_on(scored, known), *said)
     return Backtest(known.stream.name, known.table, notes, found, scope)
@@ -70,6 +70,9 @@ def scored_patterns(
 ) -> tuple[Pattern, ...]:
     """The patterns to score. Raises DataError where one has no events that labels are about."""
     patterns = {pattern.name: pattern for pattern in rules.patterns}
+    if not patterns:
+        raise DataError("the rules have no pattern, and so nothing to score")
+    names = [names] if isinstance(names, str) else names
     for name in names or ():
         known_name("patterns: no pattern", name, patterns)
     scored = tuple(patterns[name] for name in (patterns if names is None else names))
@@ -101,10 +104,13 @@ def notes_on(patterns: Sequence[Pattern], known: LabelledData) -> list[str]:
     return [f"{which} {name}: see its alerts and cases" for name in blind]
 
 
-def checked_confidence(confidence: float) -> float:
-    if not 0 < confidence < 1:
-        raise DataError(f"confidence is {confidence}: it must lie between 0 and 1, such as 0.95")
-    return confidence
+def scope_of(known: LabelledData, confidence: Any, seed: Any) -> Scope:
+    """All of the data. Raises DataError for numbers that intervals cannot be made with."""
+    if not isinstance(confidence, float | int) or not 0 < confidence < 1:
+        raise DataError(f"confidence is {confidence!r}: it must lie between 0 and 1, such as 0.95")
+    if not isinstance(seed, int) or seed < 0:
+        raise DataError(f"seed is {seed!r}: give a whole number from 0 on")
+    return Scope(known.labels, confidence, seed)
 
 
 def find(

@@ -15,8 +15,7 @@ from cep.backtesting.checks import known_name
 from cep.backtesting.found import Found, check_flagged
 from cep.backtesting.labelled_data import LabelledData
 from cep.backtesting.labels import LabelOptions
-from cep.backtesting.run import Flagged, checked_confidence, find, notes_on, scored_patterns
-from cep.backtesting.scope import Scope
+from cep.backtesting.run import Flagged, find, notes_on, scope_of, scored_patterns
 from cep.backtesting.score_table import ALL, ESTIMATES, ScoreTable, text_table
 from cep.backtesting.variants import Merged, merge
 from cep.engine.algebra.errors import DataError
@@ -154,9 +153,11 @@ def _setting_line(setting: Mapping[str, Any]) -> str:
 
 
 def _arrow(values: Sequence[Any]) -> Any:
-    """Values of one parameter; integers among floats as floats."""
+    """Values of one parameter; integers among floats as floats, texts among others as texts."""
     if any(isinstance(value, float) for value in values):
         return pa.array(values, pa.float64())
+    if any(isinstance(value, str) for value in values):
+        return pa.array([None if value is None else setting_text(value) for value in values])
     return pa.array(values)
 
 
@@ -191,7 +192,7 @@ def sweep(
     known = LabelledData.read(checked, data, LabelOptions(labels, case, amount), stream)
     scored = scored_patterns(checked, patterns, known)
     chosen = check_flagged(flagged, scored)
-    scope = Scope(known.labels, checked_confidence(confidence), seed)
+    scope = scope_of(known, confidence, seed)
     parts: dict[int, Mapping[str, Found]] = {}
     notes = dict.fromkeys(notes_on(scored, known))
     for merged in merge(variants):
@@ -221,10 +222,24 @@ def _combinations(settings: Settings) -> list[dict[str, Any]]:
                 raise DataError(f"settings of {name!r} are {values!r}: give a list of values")
         tried = [dict(zip(settings, each, strict=True)) for each in product(*settings.values())]
     else:
-        tried = [dict(setting) for setting in settings]
+        tried = [_setting(each) for each in _listed(settings)]
     if not any(tried):
         raise DataError("settings are empty: give a list of values for at least one parameter")
     return [{name: _plain(value) for name, value in setting.items()} for setting in tried]
+
+
+def _listed(settings: Any) -> Iterable[Any]:
+    if isinstance(settings, str) or not isinstance(settings, Iterable):
+        raise DataError(
+            f"settings are {settings!r}: give a dict from parameter to values, or a list of dicts"
+        )
+    return settings
+
+
+def _setting(given: Any) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise DataError(f"a setting is {given!r}: give a dict from parameter to its value")
+    return dict(given)
 
 
 def _plain(value: Any) -> Any:

@@ -137,8 +137,9 @@ def _nearest(layout: Layout, ended: Sequence[EndedBatch], matched: Int64s) -> Pa
     runs = pool.joined([each.runs for each in ended])
     missing = np.concatenate([each.missing for each in ended])
     events = pool.position[runs.row]
-    starts = events[runs.offsets[:-1]]
-    rows = nearest_runs(starts, missing, runs.at_us, runs.offsets, events)
+    starts, last = events[runs.offsets[:-1]], events[runs.offsets[1:] - 1]
+    total = np.diff(np.concatenate([[0], np.cumsum(events)])[runs.offsets])
+    rows = nearest_runs(starts, missing, runs.at_us, last, total)
     rows = rows[~np.isin(starts[rows], matched)]
     state = np.concatenate([each.state for each in ended])
     fate = np.concatenate([each.fate for each in ended])

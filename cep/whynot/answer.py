@@ -49,8 +49,9 @@ class Suggestion:
     """What would have helped. `kind`: meet, add, without, longer or no skip; `text` is a sentence.
 
     `is_enough`: tried on the same events, it makes a match that begins like the attempt. Else
-    `then` names the events that would still be missing, where it is known. `within`: how far the
-    pattern would have to reach (exclusive), for a longer one.
+    `then` names the events that would still be missing, where it is known, and `helps_another` says
+    that another attempt becomes a match, which may drop this one. `within`: how far the pattern
+    would have to reach (exclusive), for a longer one.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class Suggestion:
     is_enough: bool
     then: tuple[str, ...]
     within: timedelta | None = None
+    helps_another: bool = False
 
     @property
     def outcome(self) -> str:
@@ -65,7 +67,7 @@ class Suggestion:
         if self.is_enough:
             return "a match"
         if not self.then:
-            return "no match either"
+            return "another attempt matches instead" if self.helps_another else "no match either"
         several = [(name, len(list(group))) for name, group in groupby(self.then)]
         return f"still missing {', '.join(n if c == 1 else f'{c} x {n}' for n, c in several)}"
 

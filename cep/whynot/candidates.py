@@ -17,15 +17,15 @@ import numpy as np
 import pyarrow as pa
 
 from cep.engine.algebra.expression import Binary, DataType, Expression, conjuncts, reads_captures
+from cep.engine.algebra.pattern import WithinScope
 from cep.engine.automaton.distances import edges_nearer
 from cep.engine.automaton.flat import FlatEdge, FlatNfa
 from cep.engine.batch import Bools, Int64s
 from cep.engine.columns.data import pc
 from cep.engine.columns.measures import evaluate_at
 from cep.engine.results import Fate, MatchBatch
-from cep.results.attempts import PatternAttempts
 from cep.whynot.history import History
-from cep.whynot.replay import Taken, taken_by
+from cep.whynot.replay import Replay, Taken, taken_by
 
 NUMBERS = (DataType.INTEGER, DataType.FLOAT, DataType.TIMESTAMP, DataType.DURATION)
 
@@ -35,6 +35,7 @@ class Run:
     """A run over a history that became no match, or (state 0, nothing taken) one that never began.
 
     `fate` is None where it never began. `cause`: row of the event that ended it, -1 for none.
+    `matches` are those of the history.
     """
 
     history: History
@@ -46,10 +47,24 @@ class Run:
     fate: Fate | None
     at_us: int
     cause: int
+    matches: frozenset[Taken]
 
     @property
     def last_row(self) -> int:
         return self.taken[-1][0] if self.taken else -1
+
+    @property
+    def within_from(self) -> int | None:
+        """Row of the event that `within` counts from, where it is what ended the run.
+
+        None also where time was up for one link of the pattern or one repetition (a gap).
+        """
+        pattern = self.history.pattern
+        if self.fate is not Fate.TIME or pattern.within_us is None:
+            return None
+        row = self.taken[0 if pattern.within_scope is WithinScope.FIRST_LAST else -1][0]
+        begun_us = int(self.history.events.time_us[row])
+        return row if self.at_us == begun_us + pattern.within_us else None
 
     @cached_property
     def rows(self) -> Int64s:
@@ -84,8 +99,9 @@ class Run:
         )
 
 
-def run_of(history: History, flat: FlatNfa, attempts: PatternAttempts, index: int) -> Run:
+def run_of(history: History, flat: FlatNfa, replayed: Replay, index: int) -> Run:
     """An attempt of a replay."""
+    attempts = replayed.attempts
     batch = attempts.runs.batch
     return Run(
         history,
@@ -97,6 +113,7 @@ def run_of(history: History, flat: FlatNfa, attempts: PatternAttempts, index: in
         Fate(int(attempts.fate[index])),
         int(batch.at_us[index]),
         int(attempts.cause[index]),
+        frozenset(replayed.matches),
     )
 
 

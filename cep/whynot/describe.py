@@ -126,9 +126,7 @@ class Describer:
 
     def _bound(self) -> str:
         run, pattern = self.run, self.run.history.pattern
-        first = run.taken[0 if pattern.within_scope is WithinScope.FIRST_LAST else -1][0]
-        begun_us = self._time_us(first)
-        if pattern.within_us is not None and run.at_us == begun_us + pattern.within_us:
+        if pattern.within_us is not None and run.within_from is not None:
             between = (
                 " between events" if pattern.within_scope is WithinScope.BETWEEN_EVENTS else ""
             )
@@ -160,7 +158,12 @@ class Describer:
         bound = remedy.within_us
         within = None if bound is None else timedelta(microseconds=bound)
         return Suggestion(
-            remedy.kind.value, self._text(remedy), remedy.is_enough, remedy.then, within
+            remedy.kind.value,
+            self._text(remedy),
+            remedy.is_enough,
+            remedy.then,
+            within,
+            remedy.helps_another,
         )
 
     def _text(self, remedy: Remedy) -> str:

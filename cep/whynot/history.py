@@ -49,7 +49,8 @@ def histories(
 ) -> list[History]:
     """The histories of these keys, as many as have events; None: one of all keys together.
 
-    `pattern` is bound. O(events read), and memory for those of the keys.
+    `pattern` is bound. O(events read), and memory for those of the keys. Raises DataError for a key
+    that is of another type than the data's.
     """
     run = _collector(rules, pattern).open_run(data)
     if run.feed.is_void:
@@ -125,7 +126,7 @@ def _possible(events: pa.Table, rows: Int64s, wanted: Mapping[str, list[Any]] | 
 def _as_values(values: list[Any], field: str, type_: pa.DataType) -> Any:
     try:
         return pa.array(values, type_)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         shown = ", ".join(map(repr, values[:3]))
         raise DataError(f"key {field} is of type {type_} in the data: {shown} cannot be") from error
 
@@ -158,8 +159,12 @@ def _by_key(
     if keys is None:
         return [((), np.arange(table.num_rows))]
     columns = [table.column(field).to_pylist() for field in fields]
+    types = [plain_type(table.schema.field(field).type) for field in fields]
+    several = zip(fields, types, zip(*keys, strict=True), strict=True)
+    asked = zip(*(_as_values(list(v), f, t).to_pylist() for f, t, v in several), strict=True)
+    wanted = set(asked)
     rows: dict[Key, list[int]] = {}
     for row, key in enumerate(zip(*columns, strict=True)):
         if None not in key:
             rows.setdefault(key, []).append(row)
-    return [(key, np.array(rows[key], np.int64)) for key in rows if key in keys]
+    return [(key, np.array(rows[key], np.int64)) for key in rows if key in wanted]

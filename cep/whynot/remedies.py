@@ -27,7 +27,6 @@ from cep.engine.algebra.pattern import (
     Skip,
     SkipStrategy,
     StreamField,
-    WithinScope,
 )
 from cep.engine.automaton.distances import edges_nearer
 from cep.engine.automaton.flat import FlatEdge
@@ -55,12 +54,14 @@ class Remedy:
     """What was tried, and whether it is enough: there is then a match that begins like the run.
 
     `then`: where it is not, the variables still needed after it, as far as the run comes further.
-    `candidate`: the event that it is about, where it is to be taken. `within_us`: for a longer one.
+    `helps_another`: there is then another match, which was none before. `candidate`: the event that
+    it is about, where it is to be taken. `within_us`: for a longer one.
     """
 
     kind: Kind
     is_enough: bool
     then: tuple[str, ...]
+    helps_another: bool
     candidate: Candidate | None = None
     within_us: int | None = None
 
@@ -72,13 +73,14 @@ def remedies_of(run: Run, candidate: Candidate | None) -> Iterator[Remedy]:
     if run.missing > 0 and candidate is None:
         yield _add(run, edges_nearer(run.flat, run.state)[0])
     if run.fate in (Fate.NEGATION, Fate.UNLESS, Fate.NOT_NEXT):
-        events = without(run.history.events, run.cause)
-        yield Remedy(Kind.WITHOUT, *_tried(run, run.history.pattern, events, run.taken))
+        events, known = without(run.history.events, run.cause), _moved(run, run.cause, -1)
+        yield Remedy(Kind.WITHOUT, *_tried(run, run.history.pattern, events, run.taken, known))
     if run.fate is Fate.TIME:
         yield from _longer(run)
     if run.fate is Fate.SKIP:
         pattern = replace(run.history.pattern, skip=Skip(SkipStrategy.NO_SKIP))
-        yield Remedy(Kind.NO_SKIP, *_tried(run, pattern, run.history.events, run.taken))
+        tried = _tried(run, pattern, run.history.events, run.taken, run.matches)
+        yield Remedy(Kind.NO_SKIP, *tried)
 
 
 # ---------------------------------------------------------------------- an event more
@@ -88,36 +90,36 @@ def _meet(run: Run, candidate: Candidate) -> Remedy:
     accepted = {d.condition for d in candidate.unmet if d.holds}
     refused = {d.condition for d in candidate.unmet if not d.holds}
     pattern = _as_if(run, candidate.row, accepted, refused)
-    tried = _tried(run, pattern, run.history.events, _with(run, candidate))
+    tried = _tried(run, pattern, run.history.events, _with(run, candidate), run.matches)
     return Remedy(Kind.MEET, *tried, candidate)
 
 
 def _add(run: Run, edge: FlatEdge) -> Remedy:
     history, candidate = run.history, Candidate(run.last_row + 1, edge, ())
     events = history.events
-    time_us = int(events.time_us[max(run.last_row, 0)]) if len(events) else 0
+    time_us = int(events.time_us[max(run.last_row, 0)])
     streams = [run.flat.nfa.conditions[n].stream for n in sorted(edge.guard.require)]
     names = [stream.name for stream in history.streams]
     number = next((names.index(s) for s in streams if s is not None), 0)
     added = inserted(events, candidate.row, _blank(history), time_us, number)
     pattern = _as_if(run, candidate.row, edge.guard.require, edge.guard.forbid)
-    return Remedy(Kind.ADD, *_tried(run, pattern, added, _with(run, candidate)), candidate)
+    tried = _tried(run, pattern, added, _with(run, candidate), _moved(run, candidate.row, 1))
+    return Remedy(Kind.ADD, *tried, candidate)
 
 
 def _longer(run: Run) -> Iterator[Remedy]:
     """With the first event behind the deadline that the run would have taken."""
     pattern, time_us = run.history.pattern, run.history.events.time_us
-    if pattern.within_us is None:
+    if run.within_from is None:
         return
     late = np.arange(int(np.searchsorted(time_us, run.at_us)), len(time_us))
     nearness = nearest_event(run, late)
     if nearness is None or nearness.candidate.unmet:
         return
     candidate = nearness.candidate
-    first = run.taken[0 if pattern.within_scope is WithinScope.FIRST_LAST else -1][0]
-    within_us = int(time_us[candidate.row] - time_us[first]) + 1
+    within_us = int(time_us[candidate.row] - time_us[run.within_from]) + 1
     longer = replace(pattern, within_us=within_us)
-    tried = _tried(run, longer, run.history.events, run.taken)
+    tried = _tried(run, longer, run.history.events, run.taken, run.matches)
     yield Remedy(Kind.LONGER, *tried, candidate, within_us)
 
 
@@ -129,10 +131,23 @@ def _with(run: Run, candidate: Candidate) -> Taken:
 # ---------------------------------------------------------------------- trying
 
 
+def _moved(run: Run, row: int, by: int) -> frozenset[Taken]:
+    """The matches of the history, met with events of which one more (1) or less (-1) is there."""
+
+    def moved(at: int) -> int:
+        is_gone = by < 0 and at == row
+        return -1 if is_gone else at + by if at >= row else at
+
+    return frozenset(tuple((moved(at), name) for at, name in match) for match in run.matches)
+
+
 def _tried(
-    run: Run, pattern: Pattern, events: EventBatch, begin: Taken
-) -> tuple[bool, tuple[str, ...]]:
-    """Whether a match begins so, or else what an attempt that does would still need."""
+    run: Run, pattern: Pattern, events: EventBatch, begin: Taken, known: Collection[Taken]
+) -> tuple[bool, tuple[str, ...], bool]:
+    """Whether a match begins so, or else what an attempt that does would still need.
+
+    And whether there is a match that is not known, however it begins.
+    """
     numbered: Any = pa.array(np.arange(len(events)))
     table = events.table.append_column(ROW, numbered)
     streams = tuple(
@@ -140,9 +155,10 @@ def _tried(
         for s in run.history.streams
     )
     found = replay(replace(run.history, streams=streams), pattern, replace(events, table=table))
+    helps_another = any(match not in known for match in found.matches)
     if found.has_match(begin):
-        return True, ()
-    return False, _then(found.attempts, begin)
+        return True, (), False
+    return False, _then(found.attempts, begin), helps_another
 
 
 def _then(attempts: PatternAttempts, begin: Taken) -> tuple[str, ...]:
@@ -195,6 +211,6 @@ def _binary(operator: str, left: Expression, right: Expression) -> Expression:
 
 def _blank(history: History) -> pa.Table:
     """An event of the key that says nothing else."""
-    key = dict(zip(history.pattern.key, history.key, strict=False))
-    schema = history.events.table.schema
-    return pa.Table.from_pylist([{field.name: key.get(field.name) for field in schema}], schema)
+    table = history.events.table
+    (key,) = table.slice(0, 1).select(history.pattern.key).to_pylist()
+    return pa.Table.from_pylist([dict.fromkeys(table.schema.names) | key], table.schema)

@@ -66,8 +66,7 @@ def why_not(
     limit: int = 5,
 ) -> WhyNot:
     """See `Rules.why_not`."""
-    if limit < 1:
-        raise DataError(f"limit {limit}: at least one near miss must be asked for")
+    _check_limit(limit)
     data, bounds = readable(data), None if around is None else _around(around)
     layout = rules.open_run(data).execution.layout
 
@@ -85,18 +84,19 @@ def why_not(
         misses, said = search.near_misses(key, limit)
         found += misses
         notes += said
-    return WhyNot(tuple(found[:limit] if pattern else found), tuple(notes))
+    if not layout.patterns:
+        notes.append("the rules have no pattern")
+    return WhyNot(tuple(found), tuple(notes))
 
 
 def readable(data: Any) -> Any:
-    """Data that can be read more than once."""
-    if isinstance(data, pa.RecordBatchReader):
-        return data.read_all()
-    if isinstance(data, Iterator):
-        return list(data)
+    """Data that can be read more than once; what may be a stream, such as a query, is read here."""
     if isinstance(data, Mapping):
         return {name: readable(each) for name, each in data.items()}
-    return data
+    is_pandas = type(data).__module__.partition(".")[0] == "pandas"  # which is read otherwise
+    if hasattr(data, "__arrow_c_stream__") and not is_pandas:
+        return pa.table(data)
+    return list(data) if isinstance(data, Iterator) else data
 
 
 def _patterns(patterns: Sequence[Pattern], name: str | None) -> Sequence[Pattern]:
@@ -175,7 +175,7 @@ class _Search:
                 yield _Near(run, None, 0, nearest_event(run), 0)
         for at, index, distance_us in self._nearest([each.attempts for each in replays]):
             attempts = replays[at].attempts
-            run = run_of(found[at], flat, attempts, index)
+            run = run_of(found[at], flat, replays[at], index)
             nearness = nearest_event(run) if run.missing else None
             yield _Near(run, attempts.runs, index, nearness, distance_us)
 
@@ -214,7 +214,7 @@ def _distinct(near: Iterable[_Near], limit: int) -> list[_Near]:
 
 def _never_began(history: History, flat: FlatNfa, attempts: PatternAttempts) -> Run:
     missing = events_missing(flat)[0]
-    return Run(history, flat, attempts.runs.batch, (), 0, missing, None, 0, -1)
+    return Run(history, flat, attempts.runs.batch, (), 0, missing, None, 0, -1, frozenset())
 
 
 # ---------------------------------------------------------------------- what is asked for
@@ -226,25 +226,34 @@ def _key(pattern: Pattern, key: Any) -> Key:
         if set(key) != set(fields):
             raise DataError(f"the key of {pattern.name} is: {', '.join(fields) or 'none'}")
         return tuple(key[field] for field in fields)
-    values = key if isinstance(key, tuple) else (key,)
+    values = tuple(key) if isinstance(key, tuple | list) else (key,)
     if len(values) != len(fields):
         told = ", ".join(fields) or "no field: leave key out"
         raise DataError(f"pattern {pattern.name} has the key ({told}), not {key!r}")
     return values
 
 
+def _check_limit(limit: Any) -> None:
+    if not isinstance(limit, int) or limit < 1:
+        raise DataError(f"limit {limit!r}: at least one near miss must be asked for")
+
+
 def _around(around: Any) -> Around:
-    if isinstance(around, tuple):
-        begin, end = around
-        return _time_us(begin), _time_us(end)
-    return _time_us(around), _time_us(around)
+    if not isinstance(around, tuple):
+        return _time_us(around), _time_us(around)
+    if len(around) != 2:
+        raise DataError(f"around: {len(around)} times: give one, or a pair of them")
+    begin_us, end_us = map(_time_us, around)
+    if begin_us > end_us:
+        raise DataError(f"around: {around[0]!r} is after {around[1]!r}: give the earlier one first")
+    return begin_us, end_us
 
 
 def _time_us(time: Any) -> int:
     """A time as text or datetime in microseconds since 1970; without a zone it is UTC."""
     if isinstance(time, str) and (found := parse_timestamp(time)) is not None:
         return found
-    if not isinstance(time, datetime):
+    if not isinstance(time, datetime) or time != time:  # NaT of pandas is a datetime
         raise DataError(f"around: {time!r} is not a time: give a datetime or '2018-04-01 10:00'")
     zoned = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
     return (zoned - _EPOCH) // timedelta(microseconds=1)

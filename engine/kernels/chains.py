@@ -31,6 +31,20 @@ def chain_lengths(nodes: Int64s, last: Int64s, lengths: Int64s) -> None:
 
 
 @kernel
+def chain_firsts(nodes: Int64s, last: Int64s, first: Int64s, total: Int64s) -> None:
+    """The first event of the chain up to each of these nodes, and the sum of all; shapes (m,)."""
+    for i in range(last.size):
+        node = last[i]
+        sequence = 0
+        total[i] = 0
+        while node >= 0:
+            sequence = nodes[node, NODE_SEQUENCE]
+            total[i] += sequence
+            node = nodes[node, NODE_PARENT]
+        first[i] = sequence
+
+
+@kernel
 def write_chains(
     nodes: Int64s, last: Int64s, offsets: Int64s, variable: Int64s, sequence: Int64s
 ) -> None:

@@ -12,7 +12,7 @@ from cep.engine.automaton.tables import Tables
 from cep.engine.batch import Bools, Int64s
 from cep.engine.kernels import chains, deadlines, layout, runs, tracing
 from cep.engine.state.arena_snapshot import fill, gather, link_free, save
-from cep.engine.state.chains import Chains, Ended
+from cep.engine.state.chains import Chains, Ended, nearest_runs
 from cep.engine.state.key_slots import KeySlots
 from cep.engine.state.limits import Limit, limited
 from cep.engine.state.snapshot import Parts, Snapshot
@@ -137,14 +137,24 @@ class RunArena:
                 parts.append(self._chains(out[:count]))
                 self.arena.counters[counter] = 0
         if self.arena.counters[layout.ENDED] > 0:
-            self._ended.append(self._read_ended().nearest())
+            self._ended.append(self._read_ended())
             self.arena.counters[layout.ENDED] = 0
 
     def _read_ended(self) -> Ended:
         out = self.arena.ended[: int(self.arena.counters[layout.ENDED])]
-        states = out[:, layout.END_STATE].copy()
-        missing, reasons = self._tables.missing[states], out[:, layout.END_REASON].copy()
-        return Ended(self._chains(out), states, missing, reasons)
+        missing = self._tables.missing[out[:, layout.END_STATE]]
+        rows = self._nearest(out, missing)  # before chains are copied: runs can be many, and long
+        out = out[rows]
+        states, reasons = out[:, layout.END_STATE].copy(), out[:, layout.END_REASON].copy()
+        return Ended(self._chains(out), states, missing[rows], reasons)
+
+    def _nearest(self, out: Int64s, missing: Int64s) -> Int64s:
+        """Rows of those that came nearest of the runs that began at the same event."""
+        nodes = np.ascontiguousarray(out[:, layout.OUT_NODE])
+        first, total = np.empty(len(out), np.int64), np.empty(len(out), np.int64)
+        chains.chain_firsts(self.arena.nodes, nodes, first, total)
+        last = self.arena.nodes[nodes, layout.NODE_SEQUENCE]
+        return nearest_runs(first, missing, out[:, layout.OUT_AT_US], last, total)
 
     def _chains(self, out: Int64s) -> Chains:
         nodes = np.ascontiguousarray(out[:, layout.OUT_NODE])

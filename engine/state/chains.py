@@ -41,19 +41,6 @@ class Chains:
             np.concatenate([part.cause for part in parts]),
         )
 
-    def only(self, rows: Int64s) -> Chains:
-        """Some of them, in this order."""
-        lengths = np.diff(self.offsets)[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        places = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Chains(
-            offsets,
-            self.variable[places],
-            self.sequence[places],
-            self.at_us[rows],
-            self.cause[rows],
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -83,15 +70,6 @@ class Ended:
             np.concatenate([part.reason for part in parts]),
         )
 
-    def nearest(self) -> Ended:
-        """Of the runs that began at the same event the one that came nearest."""
-        chains = self.chains
-        if len(chains.at_us) < 2:
-            return self
-        starts = chains.sequence[chains.offsets[:-1]]
-        rows = nearest_runs(starts, self.missing, chains.at_us, chains.offsets, chains.sequence)
-        return Ended(chains.only(rows), self.state[rows], self.missing[rows], self.reason[rows])
-
 
 _NOTHING = np.empty(0, np.int64)
 NO_CHAINS = Chains(np.zeros(1, np.int64), _NOTHING, _NOTHING, _NOTHING, _NOTHING)
@@ -99,15 +77,13 @@ NO_RUNS = Ended(NO_CHAINS, _NOTHING, _NOTHING, _NOTHING)
 
 
 def nearest_runs(
-    starts: Int64s, missing: Int64s, at_us: Int64s, offsets: Int64s, events: Int64s
+    first: Int64s, missing: Int64s, at_us: Int64s, last: Int64s, total: Int64s
 ) -> Int64s:
-    """Rows of those that came nearest among equal `starts`, in the order of these; shapes (m,).
+    """Rows of those that came nearest among runs of equal `first`, in the order of these.
 
-    Nearest is what misses least, lived longest and took its last event last; `events`: those of
-    each run, [offsets[i]:offsets[i + 1]]. The choice does not depend on the order of the runs.
+    Nearest is what misses least, lived longest and took its last event last; `total`: the sum of
+    the numbers of its events. The choice does not depend on the order of the runs. Shapes (m,).
     """
-    totals = np.concatenate([[0], np.cumsum(events)])
-    total, last = np.diff(totals[offsets]), events[offsets[1:] - 1]
-    order = np.lexsort((-total, -last, -at_us, missing, starts))
-    first: Int64s = order[np.diff(starts[order], prepend=-1) != 0]
-    return first
+    order = np.lexsort((-total, -last, -at_us, missing, first))
+    rows: Int64s = order[np.diff(first[order], prepend=-1) != 0]
+    return rows

@@ -299,6 +299,10 @@ def test_where_several_streams_fit_one_must_be_named() -> None:
         ({"flagged": {"dorp": "low"}}, "flagged: no pattern 'dorp'; did you mean 'drop'?"),
         ({"flagged": {"drop": "lwo"}}, "pattern 'drop' has no variable 'lwo'; did you mean 'low'?"),
         ({"confidence": 95}, "confidence is 95: it must lie between 0 and 1"),
+        ({"confidence": "high"}, "confidence is 'high': it must lie between 0 and 1"),
+        ({"seed": -1}, "seed is -1: give a whole number from 0 on"),
+        ({"labels": 5}, "labels: give the name of a column of the labelled stream, or a table of"),
+        ({"labels": [0, 1]}, "table 'labels': row 0 is int 0, not a dict"),
         ({"labels": SPANS.drop(["end"])}, "labels: the table has no column 'end'"),
         ({"labels": SPANS.rename_columns(["crad", "start", "end"])}, "did you mean 'card'?"),
         (
@@ -315,6 +319,16 @@ def test_what_does_not_fit_is_refused(options: dict[str, Any], message: str) -> 
     with pytest.raises(cep.CepError) as caught:
         scored(**options)
     assert message in str(caught.value)
+
+
+def test_rules_without_patterns_are_refused() -> None:
+    rules = f"{RULES.split('pattern')[0]} aggregate g from payments select count(*) as n"
+    with pytest.raises(cep.DataError, match="the rules have no pattern"):
+        cep.backtest(rules, DATA, "fraud")
+
+
+def test_one_pattern_is_named_without_a_list() -> None:
+    assert scored(patterns="large").patterns == ("large",)
 
 
 def test_a_row_without_a_time_is_refused() -> None:
@@ -368,6 +382,27 @@ def test_periods_are_months_of_the_calendar_or_lengths(
 ) -> None:
     rows = scored().only("large").by_time(every).to_pylist()[::2]
     assert [(str(r["start"].date()), str(r["end"].date())) for r in rows] == bounds
+
+
+@pytest.mark.parametrize(
+    ("every", "message"),
+    [
+        (7, "periods of 7: give '1 month', a duration such as '7 days'"),
+        (None, "periods of None: give"),
+        (pd.NaT, "periods of NaT: give"),
+        ("1 monat", "periods of '1 monat': unknown unit of time 'monat'"),
+        ("0 days", "it must have a length"),
+        ("1 second", "make more than 10,000: take longer ones"),
+    ],
+)
+def test_periods_that_cannot_be_are_refused(every: Any, message: str) -> None:
+    with pytest.raises(cep.DataError, match=message):
+        scored().by_time(every)
+
+
+def test_a_bound_that_is_no_time_is_refused() -> None:
+    with pytest.raises(cep.DataError, match="start is NaT: give a datetime"):
+        scored().between(pd.NaT, None)  # type: ignore[arg-type] # refused
 
 
 def test_some_patterns_are_scored_as_a_set() -> None:

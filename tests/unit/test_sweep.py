@@ -211,6 +211,9 @@ def test_integers_among_floats_and_durations_are_columns() -> None:
     assert sweep.to_pandas()["factor"].tolist() == [1.0] * 3 + [2.5] * 3
     windows = cep.sweep(RULES, DATA, "fraud", {"window": [timedelta(days=2)]}, patterns=["much"])
     assert pl.DataFrame(windows)["window"][0] == timedelta(days=2)
+    both: Any = {"window": [timedelta(days=2), "1 day"]}
+    windows = cep.sweep(RULES, DATA, "fraud", both, patterns=["much"])
+    assert windows.to_arrow()["window"].unique().to_pylist() == ["2 days, 0:00:00", "1 day"]
 
 
 def test_the_text_has_a_line_for_each_setting_and_pattern() -> None:
@@ -232,6 +235,8 @@ def test_the_text_has_a_line_for_each_setting_and_pattern() -> None:
         ({"limit": []}, "settings are empty"),
         ({"limit": 5}, "settings of 'limit' are 5: give a list of values"),
         ({"limit": "500"}, "settings of 'limit' are '500': give a list of values"),
+        (5, "settings are 5: give a dict from parameter to values, or a list of dicts"),
+        ([{"limit": 5}, 6], "a setting is 6: give a dict from parameter to its value"),
         ({"limt": [5]}, "a value for $limt, which the rules do not declare"),
         ({"limit": [2.5]}, "the value of $limit is 2.5"),
     ],

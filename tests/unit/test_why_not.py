@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
 
@@ -219,6 +219,88 @@ def test_without_events_there_is_nothing_to_tell() -> None:
     assert str(small("a -> b").why_not([])) == "testing: no event is in the data"
 
 
+def said(match: str, rows: list[dict[str, Any]], tail: str = "") -> list[str]:
+    return [str(each) for miss in small(match, tail).why_not(rows) for each in miss.suggestions]
+
+
+def test_where_a_gap_has_ended_it_a_longer_within_is_not_suggested() -> None:
+    rows = [event(1, 1, "a"), event(5, 1, "a"), event(6, 1, "c")]
+    assert said("a{2} gap 1 minute -> b", rows[:2]) == [
+        "if an event for a (kind = 'a') had come next: still missing b",
+        "if an event for a (kind = 'a') had come next: still missing b",
+    ]
+    assert said("a -> within 1 minute b", [rows[0], event(5, 1, "b")]) == [
+        "if an event for b (kind = 'b') had come next: a match"
+    ]
+
+
+def test_that_another_attempt_matches_instead_is_said() -> None:
+    rows = [event(1, 1, "a"), event(2, 1, "a"), event(3, 1, "x")]
+    assert said("a -> b", rows) == [
+        "if it had met b: a match",
+        "if it had met b: another attempt matches instead",
+    ]
+    assert said("a -> b", rows[:2]) == [
+        "if it had met b: a match",
+        "if an event for b (kind = 'b') had come next: another attempt matches instead",
+    ]
+    rows = [*rows[:2], event(3, 1, "n"), event(4, 1, "b")]
+    assert said("a -> b", rows, "unless kind = 'n'") == [
+        "if it had met b: a match",
+        "if that event had not come: a match",
+        "if an event for b (kind = 'b') had come next: another attempt matches instead",
+        "if that event had not come: another attempt matches instead",
+    ]
+
+
+def test_an_event_that_could_begin_it_is_one_of_a_key() -> None:
+    rules = cep.compile("""
+stream logins (card int, ts timestamp) time ts;
+stream pays (card int, ts timestamp, amount float) time ts;
+pattern p from logins, pays by card match l -> p within 1 hour
+  define l as logins where true, p as pays where amount > 5
+""")
+    pays = [{"card": 1, "ts": "2024-01-01 10:01:00", "amount": 9.0}]
+    (miss,) = rules.why_not({"logins": [], "pays": pays})
+    assert [str(s) for s in miss.suggestions] == ["if an event for l (true) had come next: a match"]
+
+
+class Query:
+    """The rows of a query: whoever asks for them a second time gets none."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._rows = table.to_reader()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        rows: Any = self._rows
+        return rows.__arrow_c_stream__(requested_schema)
+
+
+def test_iterators_and_queries_are_read_once() -> None:
+    rows = [event(1, 1, "a"), event(2, 1, "c")]
+    assert len(small("a -> b").why_not(iter(rows))) == 1
+    assert len(small("a -> b").why_not({"cards": iter(rows)})) == 1
+    assert len(small("a -> b").why_not(Query(pa.Table.from_pylist(rows)))) == 1
+
+
+def test_a_key_that_says_the_same_otherwise_is_found() -> None:
+    rules = cep.compile(
+        "stream s time ts; pattern p from s by k match a -> b define a as true, b as x > 5"
+    )
+    zoned = pa.array([datetime(2024, 1, 1, tzinfo=UTC)], pa.timestamp("us", "Europe/Berlin"))
+    data = pa.table({"k": zoned, "ts": zoned, "x": [1]})
+    assert len(rules.why_not(data, key=datetime(2024, 1, 1))) == 1  # noqa: DTZ001 - UTC
+    assert len(small("a -> b").why_not([event(1, 1, "a")], key=[17])) == 1
+
+
+def test_rules_without_patterns_say_so() -> None:
+    rules = cep.compile(
+        "stream s (ts timestamp) time ts;"
+        "aggregate g from s window tumbling 1 hour select count(*) as n"
+    )
+    assert str(rules.why_not([{"ts": "2024-01-01"}])) == "the rules have no pattern"
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
@@ -227,7 +309,12 @@ def test_without_events_there_is_nothing_to_tell() -> None:
         ({"key": "x"}, "key card is of type int64 in the data: 'x' cannot be"),
         ({"limit": 0}, "limit 0: at least one"),
         ({"pattern": "testin"}, "no pattern 'testin'.*did you mean 'testing'"),
+        ({"key": 1 << 70}, "type int64 in the data: 1180591620717411303424 cannot be"),
         ({"around": "noon"}, "around: 'noon' is not a time"),
+        ({"around": pd.NaT}, "around: NaT is not a time"),
+        ({"around": ("2024-01-01",)}, "around: 1 times: give one, or a pair of them"),
+        ({"around": ("2024-01-02", "2024-01-01")}, "give the earlier one first"),
+        ({"limit": None}, "limit None: at least one near miss"),
     ],
 )
 def test_what_cannot_be_asked(asked: dict[str, Any], message: str) -> None:

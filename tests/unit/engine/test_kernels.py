@@ -33,6 +33,14 @@ def test_chains_are_read_from_their_last_node_to_their_first() -> None:
     assert sequence.tolist() == [10, 12, 15, 10, 10, 11]
 
 
+def test_the_first_event_and_the_sum_of_a_chain_are_told_without_copying_it() -> None:
+    held = nodes((-1, 0, 10), (0, 1, 11), (0, 1, 12), (2, 2, 15))
+    first, total = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    chains.chain_firsts(held, np.array([3, 0, 1], np.int64), first, total)
+    assert first.tolist() == [10, 10, 10]
+    assert total.tolist() == [37, 10, 21]
+
+
 def test_encoding_stops_before_the_table_is_more_than_half_full() -> None:
     slots, known = np.full(4, -1, np.int64), np.zeros(4, np.int64)
     values, codes = np.array([5, 5, -6, 7, 5], np.int64), np.zeros(5, np.int64)
