@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import subprocess
 import sys
 import threading
 from datetime import timedelta
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -145,14 +147,10 @@ def in_child(detector: cep.Detector, key: int, out: Any) -> None:
     out.put((key, [match.key for match in detector.finish()]))
 
 
-def from_rules(text: str, key: int, out: Any) -> None:
-    in_child(cep.Detector(text), key, out)
-
-
-def six(kind: str, target: Any, first: Any) -> list[tuple[int, list[int]]]:
-    context: Any = multiprocessing.get_context(kind)
+def six_forked(detector: cep.Detector) -> list[tuple[int, list[int]]]:
+    context: Any = multiprocessing.get_context("fork")
     out = context.Queue()
-    workers = [context.Process(target=target, args=(first, key, out)) for key in range(6)]
+    workers = [context.Process(target=in_child, args=(detector, key, out)) for key in range(6)]
     for worker in workers:
         worker.start()
     found = [out.get(timeout=WAIT_S) for _ in workers]
@@ -166,14 +164,44 @@ def six(kind: str, target: Any, first: Any) -> list[tuple[int, list[int]]]:
 def test_six_workers_forked_from_a_detector_go_on_where_it_was() -> None:
     detector = cep.Detector(RULES)
     detector.process_batch([event for key in range(6) for event in events(key, 1)[:1]])
-    found = six("fork", in_child, detector)
+    found = six_forked(detector)
     assert [keys.count(key) for key, keys in found] == [3] * 6
     assert len(detector.finish()) == 0  # the parent has its own state
 
 
-def test_six_spawned_workers_make_their_own() -> None:
-    found = six("spawn", from_rules, RULES)
-    assert found == [(key, [key, key]) for key in range(6)]
+SPAWNING = f"""
+import multiprocessing
+
+import cep
+
+RULES = {RULES!r}
+
+
+def work(key, out):
+    events = [{{"ts": f"2025-01-01 00:00:0{{x}}", "key": key, "x": x}} for x in (1, 2)]
+    detector = cep.Detector(RULES)
+    detector.process_batch(events)
+    out.put((key, [match.key for match in detector.finish()]))
+
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    out = context.Queue()
+    workers = [context.Process(target=work, args=(key, out)) for key in range(6)]
+    for worker in workers:
+        worker.start()
+    print(sorted(out.get(timeout={WAIT_S}) for _ in workers))
+    for worker in workers:
+        worker.join()
+"""
+
+
+def test_six_spawned_workers_make_their_own(tmp_path: Path) -> None:
+    """In a program of its own: what is spawned imports the main module."""
+    program = tmp_path / "spawning.py"
+    program.write_text(SPAWNING)
+    run = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
+    assert run.stdout == f"{[(key, [key]) for key in range(6)]}\n"
 
 
 @forks
