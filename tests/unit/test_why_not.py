@@ -234,6 +234,15 @@ def test_where_a_gap_has_ended_it_a_longer_within_is_not_suggested() -> None:
     ]
 
 
+def test_more_time_is_not_suggested_where_something_would_have_come_before() -> None:
+    rules = cep.compile(f"""{HEAD} match a -> not n -> b within 10 minutes
+      define a as kind = 'a', n as kind = 'n', b as kind = 'b'""")
+    rows = [event(1, 1, "a"), event(20, 1, "n"), event(25, 1, "b")]
+    (miss,) = rules.why_not(rows)
+    assert [each.kind for each in miss.suggestions] == ["add"]
+    assert [each.kind for each in rules.why_not(rows[::2])[0].suggestions] == ["add", "longer"]
+
+
 def test_that_another_attempt_matches_instead_is_said() -> None:
     rows = [event(1, 1, "a"), event(2, 1, "a"), event(3, 1, "x")]
     assert said("a -> b", rows) == [
@@ -299,6 +308,8 @@ def test_rules_without_patterns_say_so() -> None:
         "aggregate g from s window tumbling 1 hour select count(*) as n"
     )
     assert str(rules.why_not([{"ts": "2024-01-01"}])) == "the rules have no pattern"
+    attempts = rules.run([{"ts": "2024-01-01"}], trace=True).attempts
+    assert attempts.to_arrow().schema.names[:2] == ["pattern", "key"]
 
 
 @pytest.mark.parametrize(
