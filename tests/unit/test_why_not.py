@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
@@ -302,6 +303,16 @@ def test_a_key_that_says_the_same_otherwise_is_found() -> None:
     assert len(small("a -> b").why_not([event(1, 1, "a")], key=[17])) == 1
 
 
+def test_a_key_that_is_not_a_number_is_one_key() -> None:
+    rules = cep.compile(
+        "stream s time ts; pattern p from s by k match a -> b define a as x < 5, b as x > 5"
+    )
+    times = [datetime(2024, 1, 1, 10, minute) for minute in range(3)]  # noqa: DTZ001 - UTC
+    data = pa.table({"k": [math.nan, 1.0, math.nan], "ts": times, "x": [1, 7, 2]})
+    assert [len(miss.taken) for miss in rules.why_not(data)] == [1, 1]
+    assert len(rules.why_not(data, key=math.nan)) == 2
+
+
 def test_rules_without_patterns_say_so() -> None:
     rules = cep.compile(
         "stream s (ts timestamp) time ts;"
@@ -320,6 +331,7 @@ def test_rules_without_patterns_say_so() -> None:
         ({"key": "x"}, "key card is of type int64 in the data: 'x' cannot be"),
         ({"limit": 0}, "limit 0: at least one"),
         ({"pattern": "testin"}, "no pattern 'testin'.*did you mean 'testing'"),
+        ({"key": [["x"]]}, r"type int64 in the data: \['x'\] cannot be"),
         ({"key": 1 << 70}, "type int64 in the data: 1180591620717411303424 cannot be"),
         ({"around": "noon"}, "around: 'noon' is not a time"),
         ({"around": pd.NaT}, "around: NaT is not a time"),
