@@ -13,7 +13,7 @@ import pyarrow as pa
 from cep.backtesting.intervals import Floats
 from cep.backtesting.spans import KeyIndex, Spans
 from cep.engine.algebra.errors import DataError
-from cep.engine.batch import Int64s
+from cep.engine.batch import Bools, Int64s
 from cep.engine.columns.data import pc
 from cep.engine.ingest.event_time import read_times
 from cep.engine.io.source import did_you_mean
@@ -113,7 +113,7 @@ class LabelOptions:
         return Labels(time_us, case, begin, cases, amount, spans, key)
 
     def _of_events(self, table: pa.Table, time_us: Int64s, amount: Floats | None) -> Labels:
-        is_labelled = _flags(table, self.labels)
+        is_labelled = flags_of(table, self.labels)
         rows = np.flatnonzero(is_labelled)
         case = np.full(len(time_us), -1)
         case[rows] = np.arange(len(rows))
@@ -130,15 +130,15 @@ def column_of(table: pa.Table, name: str, option: str) -> Any:
     if name not in table.schema.names:
         near = did_you_mean(name, table.schema.names) or ";"
         known = ", ".join(table.schema.names) or "no columns at all"
-        raise DataError(f"{option}: no column {name!r}{near} the labelled stream has: {known}")
+        raise DataError(f"{option}: no column {name!r}{near} the labelled data have: {known}")
     column: Any = table.column(name)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     return column
 
 
-def _flags(table: pa.Table, name: str) -> Any:
-    """(n,) whether each event is labelled; NULL is not."""
+def flags_of(table: pa.Table, name: str) -> Bools:
+    """(n,) whether each event is labelled; NULL is not. Raises DataError for other values."""
     column = column_of(table, name, "labels")
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         other = pc.unique(column.drop_null()).to_pylist()
@@ -148,7 +148,8 @@ def _flags(table: pa.Table, name: str) -> Any:
     if not pa.types.is_boolean(column.type):
         message = f"labels: column {name!r} is {column.type}: labels are 0 and 1, or booleans"
         raise DataError(message)
-    return column.fill_null(False).to_numpy()
+    flags: Bools = column.fill_null(False).to_numpy()
+    return flags
 
 
 def _amounts(table: pa.Table, name: str) -> Floats:

@@ -35,6 +35,7 @@ def precision_recall(scored: Backtest | Sweep, patterns: Sequence[str] | None = 
     """
     tables = [trial.scores for trial in scored] if isinstance(scored, Sweep) else [scored.scores]
     settings = [trial.setting for trial in scored] if isinstance(scored, Sweep) else [{}]
+    patterns = [patterns] if isinstance(patterns, str) else patterns
     names = _drawn(tables[0].names) if patterns is None else patterns
     mode = "lines+markers" if len(settings[0]) == 1 else "markers"
     drawn = figure(

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from cep.backtesting.labels import flags_of
 from cep.engine.algebra.errors import DataError
 from cep.plots.data import as_table, column_of
 from cep.plots.style import INK, PALETTE, figure, go, plain
@@ -23,9 +24,10 @@ def distribution(
 ) -> go.Figure:
     """A histogram of a field of numbers, NULL and NaN left out; very skewed ones on a log axis.
 
-    With `labels`, the name of a boolean column, those where it is true and the others are drawn
-    apart, each as shares of its own (NULL counts as false). `threshold` is a line, and the legend
-    says how many lie above it. Raises DataError for a column that is missing or has no numbers.
+    With `labels`, the name of a column of booleans, or of 0 and 1, those where it is true and the
+    others are drawn apart, each as shares of its own (NULL counts as false). `threshold` is a line,
+    and the legend says how many lie above it. Raises DataError for a column that is missing or has
+    no numbers.
     """
     table = as_table(data)
     values = _numbers(column_of(table, field), field)
@@ -68,10 +70,7 @@ def _groups(table: pa.Table, values: Floats, field: str, labels: str | None) -> 
     finite = np.isfinite(values)
     if labels is None:
         return {field: values[finite]}
-    column = column_of(table, labels)
-    if not pa.types.is_boolean(column.type):
-        raise DataError(f"column {labels!r} is {column.type}: labels must be true or false")
-    is_labelled = np.asarray(column.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
+    is_labelled = flags_of(table, labels)
     apart = {f"not {labels}": ~is_labelled, labels: is_labelled}
     return {name: values[finite & rows] for name, rows in apart.items()}
 

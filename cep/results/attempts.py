@@ -78,7 +78,7 @@ class AttemptTable(Tabular):
     def to_arrow(self) -> pa.Table:
         """pattern, key (as text), start, end, fate, missing (events), reached, taken (events)."""
         tables = [_rows(part) for part in self.parts.values()]
-        return pa.concat_tables(tables) if tables else pa.table({})
+        return pa.concat_tables(tables) if tables else ROWS.empty_table()
 
     def funnel(self) -> pa.Table:
         """How far attempts came, a row for each event that a match needs at least.
@@ -90,6 +90,19 @@ class AttemptTable(Tabular):
         rows = [row for part in self.parts.values() for row in _funnel(part)]
         return pa.Table.from_pylist(rows, FUNNEL)
 
+
+_ROWS: dict[str, pa.DataType] = {
+    "pattern": pa.string(),
+    "key": pa.string(),
+    "start": pa.timestamp("us"),
+    "end": pa.timestamp("us"),
+    "fate": pa.string(),
+    "missing": pa.int64(),
+    "reached": pa.string(),
+    "taken": pa.int64(),
+}
+ROWS = pa.schema(_ROWS)
+"""Of `AttemptTable.to_arrow`, where the data have no zone."""
 
 _FUNNEL: dict[str, pa.DataType] = {
     "pattern": pa.string(),

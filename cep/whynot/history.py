@@ -6,6 +6,7 @@ other rules make is there, and what the engine sets aside is not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -131,6 +132,11 @@ def _as_values(values: list[Any], field: str, type_: pa.DataType) -> Any:
         raise DataError(f"key {field} is of type {type_} in the data: {shown} cannot be") from error
 
 
+def _told_apart(values: Any) -> list[Any]:
+    """The values, all NaN as one object: it is equal to itself there, as in the engine's keys."""
+    return [math.nan if value != value else value for value in values.to_pylist()]
+
+
 def _rows(events: EventBatch, rows: Int64s) -> EventBatch:
     stream = None if events.stream is None else events.stream[rows]
     position = None if events.position is None else events.position[rows]
@@ -158,10 +164,10 @@ def _by_key(
 ) -> Iterable[tuple[Key, Int64s]]:
     if keys is None:
         return [((), np.arange(table.num_rows))]
-    columns = [table.column(field).to_pylist() for field in fields]
+    columns = [_told_apart(table.column(field)) for field in fields]
     types = [plain_type(table.schema.field(field).type) for field in fields]
     several = zip(fields, types, zip(*keys, strict=True), strict=True)
-    asked = zip(*(_as_values(list(v), f, t).to_pylist() for f, t, v in several), strict=True)
+    asked = zip(*(_told_apart(_as_values(list(v), f, t)) for f, t, v in several), strict=True)
     wanted = set(asked)
     rows: dict[Key, list[int]] = {}
     for row, key in enumerate(zip(*columns, strict=True)):

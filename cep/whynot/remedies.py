@@ -119,8 +119,14 @@ def _longer(run: Run) -> Iterator[Remedy]:
     candidate = nearness.candidate
     within_us = int(time_us[candidate.row] - time_us[run.within_from]) + 1
     longer = replace(pattern, within_us=within_us)
-    tried = _tried(run, longer, run.history.events, run.taken, run.matches)
-    yield Remedy(Kind.LONGER, *tried, candidate, within_us)
+    tried = Remedy(
+        Kind.LONGER,
+        *_tried(run, longer, run.history.events, run.taken, run.matches),
+        candidate,
+        within_us,
+    )
+    if len(tried.then) < run.missing:  # else the event is not taken: something came before it
+        yield tried
 
 
 def _with(run: Run, candidate: Candidate) -> Taken:

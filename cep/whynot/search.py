@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -123,7 +123,7 @@ class _Search:
     around: Around | None
 
     def near_misses(self, key: Any, limit: int) -> tuple[list[NearMiss], list[str]]:
-        keys = self._nearest_keys() if key is None else {_key(self.pattern, key)}
+        keys = self._nearest_keys() if key is None else [_key(self.pattern, key)]
         found = histories(self.rules, self.data, self.pattern, keys)
         flat = flatten(build_nfa(self.pattern))
         replays = [replay(history, self.pattern, history.events) for history in found]
@@ -138,7 +138,7 @@ class _Search:
             return [f"{name}: {of} is in the data"]
         return [] if some else [f"{name}: every attempt became a match"]
 
-    def _nearest_keys(self) -> set[Key] | None:
+    def _nearest_keys(self) -> Collection[Key] | None:
         """The keys whose attempts came nearest; None: all, where nothing began or there is none."""
         if not self.pattern.key:
             return None

@@ -376,12 +376,15 @@ def test_labels_are_drawn_apart_as_shares() -> None:
     honest, fraud = trace(figure, "not fraud: 1 of 4 above"), trace(figure, "fraud: 1 of 1 above")
     assert (honest.y[0], honest.y[-2]) == (75, 25)
     assert (fraud.y[0], fraud.y[-2]) == (0, 100)
+    counted = data.set_column(1, "fraud", pa.array([0, 0, None, 0, 1]))
+    same = plots.distribution(counted, "v", threshold=2, labels="fraud")
+    assert [one.name for one in same.data] == [one.name for one in figure.data]
 
 
 def test_a_distribution_refuses_what_has_no_numbers() -> None:
     with pytest.raises(cep.DataError, match="'symbol' is string: a distribution needs numbers"):
         plots.distribution(TRADES, "symbol")
-    with pytest.raises(cep.DataError, match="labels must be true or false"):
+    with pytest.raises(cep.DataError, match="labels are 0 and 1, or booleans"):
         plots.distribution(TRADES, "price", labels="symbol")
     with pytest.raises(cep.DataError, match="int is not a table"):
         plots.distribution(3, "price")

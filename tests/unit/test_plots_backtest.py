@@ -91,6 +91,8 @@ def test_of_one_pattern_and_those_that_are_named_only_these_are_drawn() -> None:
     assert [one.name for one in alone.data if one.name] == ["large"]
     named = plots.precision_recall(backtest, ["small", "all"])
     assert [one.name for one in named.data if one.name] == ["small", "all"]
+    named = plots.precision_recall(backtest, "small")
+    assert [one.name for one in named.data if one.name] == ["small"]
     with pytest.raises(cep.DataError, match="no scores of a pattern 'lagre'"):
         plots.precision_recall(backtest, ["lagre"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
@@ -234,6 +235,15 @@ def test_where_a_gap_has_ended_it_a_longer_within_is_not_suggested() -> None:
     ]
 
 
+def test_more_time_is_not_suggested_where_something_would_have_come_before() -> None:
+    rules = cep.compile(f"""{HEAD} match a -> not n -> b within 10 minutes
+      define a as kind = 'a', n as kind = 'n', b as kind = 'b'""")
+    rows = [event(1, 1, "a"), event(20, 1, "n"), event(25, 1, "b")]
+    (miss,) = rules.why_not(rows)
+    assert [each.kind for each in miss.suggestions] == ["add"]
+    assert [each.kind for each in rules.why_not(rows[::2])[0].suggestions] == ["add", "longer"]
+
+
 def test_that_another_attempt_matches_instead_is_said() -> None:
     rows = [event(1, 1, "a"), event(2, 1, "a"), event(3, 1, "x")]
     assert said("a -> b", rows) == [
@@ -293,12 +303,24 @@ def test_a_key_that_says_the_same_otherwise_is_found() -> None:
     assert len(small("a -> b").why_not([event(1, 1, "a")], key=[17])) == 1
 
 
+def test_a_key_that_is_not_a_number_is_one_key() -> None:
+    rules = cep.compile(
+        "stream s time ts; pattern p from s by k match a -> b define a as x < 5, b as x > 5"
+    )
+    times = [datetime(2024, 1, 1, 10, minute) for minute in range(3)]  # noqa: DTZ001 - UTC
+    data = pa.table({"k": [math.nan, 1.0, math.nan], "ts": times, "x": [1, 7, 2]})
+    assert [len(miss.taken) for miss in rules.why_not(data)] == [1, 1]
+    assert len(rules.why_not(data, key=math.nan)) == 2
+
+
 def test_rules_without_patterns_say_so() -> None:
     rules = cep.compile(
         "stream s (ts timestamp) time ts;"
         "aggregate g from s window tumbling 1 hour select count(*) as n"
     )
     assert str(rules.why_not([{"ts": "2024-01-01"}])) == "the rules have no pattern"
+    attempts = rules.run([{"ts": "2024-01-01"}], trace=True).attempts
+    assert attempts.to_arrow().schema.names[:2] == ["pattern", "key"]
 
 
 @pytest.mark.parametrize(
@@ -309,6 +331,7 @@ def test_rules_without_patterns_say_so() -> None:
         ({"key": "x"}, "key card is of type int64 in the data: 'x' cannot be"),
         ({"limit": 0}, "limit 0: at least one"),
         ({"pattern": "testin"}, "no pattern 'testin'.*did you mean 'testing'"),
+        ({"key": [["x"]]}, r"type int64 in the data: \['x'\] cannot be"),
         ({"key": 1 << 70}, "type int64 in the data: 1180591620717411303424 cannot be"),
         ({"around": "noon"}, "around: 'noon' is not a time"),
         ({"around": pd.NaT}, "around: NaT is not a time"),
