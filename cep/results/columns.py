@@ -90,19 +90,7 @@ def _only(events: pa.Table, rows: Int64s) -> pa.Table:
 
 def pick(batch: MatchBatch, matches: Int64s) -> MatchBatch:
     """These matches as a batch, over a table that has no other events."""
-    begins = batch.offsets[:-1][matches]
-    lengths = batch.offsets[1:][matches] - begins
-    offsets = np.cumsum(np.insert(lengths, 0, 0))
-    taken = np.repeat(begins - offsets[:-1], lengths) + np.arange(offsets[-1])
-    return own_events(
-        replace(
-            batch,
-            offsets=offsets,
-            variable=batch.variable[taken],
-            row=batch.row[taken],
-            at_us=batch.at_us[matches],
-        )
-    )
+    return own_events(batch.only(matches))
 
 
 def own_events(batch: MatchBatch) -> MatchBatch:

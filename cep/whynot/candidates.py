@@ -24,6 +24,7 @@ from cep.engine.batch import Bools, Int64s
 from cep.engine.columns.data import pc
 from cep.engine.columns.measures import evaluate_at
 from cep.engine.results import Fate, MatchBatch
+from cep.results.columns import take
 from cep.whynot.history import History
 from cep.whynot.replay import Replay, Taken, taken_by
 
@@ -217,13 +218,8 @@ def evaluated(run: Run, expression: Expression, rows: Int64s | Sequence[int]) ->
     before = run.before(len(rows) if reads_captures(expression) else 0)
     if not reads_captures(expression):
         before = replace(before, offsets=np.zeros(len(rows) + 1, np.int64), at_us=rows)
-    indices: Any = run.history.events.table.take(_indices(rows))
-    values: Any = evaluate_at(before, indices, expression)
+    values: Any = evaluate_at(before, take(run.history.events.table, rows), expression)
     return values
-
-
-def _indices(rows: Int64s) -> Any:
-    return pa.array(rows)
 
 
 def _gaps(run: Run, part: Expression, rows: Int64s) -> Any:

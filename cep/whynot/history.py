@@ -23,6 +23,7 @@ from cep.engine.dataflow.reads import sources_of
 from cep.engine.ingest.conform import plain_type
 from cep.engine.results import MatchBatch
 from cep.engine.runtime.task import Task
+from cep.engine.state.event_store import take_rows
 
 if TYPE_CHECKING:
     from cep.bounded import BoundRun
@@ -62,7 +63,7 @@ def histories(
         return []
     events = _joined(parts, len(task.streams) > 1)
     return [
-        History(pattern, task.streams, key, _rows(events, rows))
+        History(pattern, task.streams, key, take_rows(events, rows))
         for key, rows in _by_key(events.table, pattern.key, keys)
     ]
 
@@ -104,7 +105,7 @@ def _kept(
     for output, _ in run.steps(end_of_stream=True, progress=None):
         for batch in output.matches:
             if batch.pattern.name == COLLECTOR:
-                yield _rows(_events_of(batch), _possible(batch.events, batch.row, wanted))
+                yield take_rows(_events_of(batch), _possible(batch.events, batch.row, wanted))
 
 
 def _events_of(batch: MatchBatch) -> EventBatch:
@@ -137,17 +138,6 @@ def _told_apart(values: Any) -> list[Any]:
     return [math.nan if value != value else value for value in values.to_pylist()]
 
 
-def _rows(events: EventBatch, rows: Int64s) -> EventBatch:
-    stream = None if events.stream is None else events.stream[rows]
-    position = None if events.position is None else events.position[rows]
-    table = events.table.take(_indices(rows))
-    return EventBatch(table, events.time_us[rows], stream, position)
-
-
-def _indices(rows: Int64s) -> Any:
-    return pa.array(rows)
-
-
 def _joined(parts: list[EventBatch], several: bool) -> EventBatch:
     """One batch, in the order in which the pattern meets the events."""
     positions = np.concatenate([p.position for p in parts if p.position is not None])
@@ -156,7 +146,7 @@ def _joined(parts: list[EventBatch], several: bool) -> EventBatch:
     table = pa.concat_tables([p.table for p in parts], promote_options="default")
     time_us = np.concatenate([p.time_us for p in parts])
     whole = EventBatch(table, time_us, np.concatenate(streams) if several else None, positions)
-    return _rows(whole, order)
+    return take_rows(whole, order)
 
 
 def _by_key(

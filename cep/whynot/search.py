@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from cep.dsl.values import moment_us
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.functions import closest
 from cep.engine.algebra.pattern import Pattern
@@ -255,8 +256,7 @@ def _time_us(time: Any) -> int:
         return found
     if not isinstance(time, datetime) or time != time:  # NaT of pandas is a datetime
         raise DataError(f"around: {time!r} is not a time: give a datetime or '2018-04-01 10:00'")
-    zoned = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
-    return (zoned - _EPOCH) // timedelta(microseconds=1)
+    return moment_us(time)
 
 
 def _moment(time_us: int, type_: Any) -> datetime:

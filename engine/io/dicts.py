@@ -58,14 +58,26 @@ def table_of_dicts(rows: Sequence[Any], declared: Mapping[str, DataType], label:
 
 def column_of_values(values: list[Any], name: str, is_declared: bool, label: str) -> Any:
     """The values as Arrow infers them; mixed ones of a declared field as text, cast later."""
-    if any(isinstance(value, Enum | UUID) for value in values):
-        values = [plain(value) for value in values]
     try:
-        return pa.array(values)
+        return _array(values)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        values = [plain(value) for value in values]
         if is_declared:
             return pa.array([None if v is None else _as_text(v) for v in values], pa.string())
         raise DataError(_mixed(values, name, label)) from error
+
+
+def _array(values: list[Any]) -> Any:
+    """Members of enumerations and UUIDs are looked for only where Arrow makes no plain column."""
+    try:
+        array: Any = pa.array(values)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        if not any(isinstance(value, Enum | UUID) for value in values):
+            raise
+    else:
+        if not isinstance(array.type, pa.BaseExtensionType):
+            return array
+    return pa.array([plain(value) for value in values])
 
 
 def _as_text(value: Any) -> str:

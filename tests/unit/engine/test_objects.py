@@ -109,6 +109,12 @@ def test_dicts_and_objects_may_come_together() -> None:
     assert [match.values for match in result] == [VALUES, VALUES]
 
 
+def test_members_of_enumerations_among_other_values_stand_for_theirs() -> None:
+    rows = [{"ts": WHEN, "card": 1, "kind": kind, "level": 1} for kind in (Kind.BUY, 5, "buy")]
+    result = cep.Detector(RULES).process_batch(rows)
+    assert [match.values["kind"] for match in result] == ["buy", "buy"]
+
+
 def test_a_subclass_has_the_fields_of_both() -> None:
     @dataclass
     class More(AsDataclass):
