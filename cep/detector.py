@@ -23,6 +23,7 @@ from cep.engine.ingest.inlet import Inlet, declared_schema, schema_of_data
 from cep.engine.io.clock import now_seconds, now_us
 from cep.engine.io.source import did_you_mean
 from cep.engine.results import Output
+from cep.engine.single.reading import NotPlainError
 from cep.engine.state.limits import Limit
 from cep.engine.state.restoring import Restored
 from cep.engine.state.snapshot import Snapshot
@@ -141,13 +142,27 @@ class Detector(Awaited):
 
     # ------------------------------------------------------------------ events and time
 
+    @one_at_a_time
     def process(self, event: Any, stream: str | None = None) -> Result:
         """Take one event: a dict of its fields, or an object that has them.
 
         An object is one of a dataclass, a pydantic, msgspec or attrs class, or a named tuple.
         `stream`: of which the event is, where the rules read several.
         """
-        return self.process_batch([event], stream)
+        running = self._running
+        if running is None or running.reader is None:
+            return self.process_batch([event], stream)
+        self.check_open()
+        self._named(stream)
+        begun = now_seconds()
+        try:
+            output = running.add_one(event, self._clock())
+        except NotPlainError:
+            return self.process_batch([event], stream)
+        self._counts["events"] += 1
+        if output is None:
+            return running.execution.empty_result(1, now_seconds() - begun)
+        return self._result(running, output, 1, begun)
 
     @one_at_a_time
     def process_batch(self, events: Any, stream: str | None = None) -> Result:

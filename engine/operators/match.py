@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cep.engine.algebra.expression import Expression
+from cep.engine.algebra.expression import Expression, Field
 from cep.engine.algebra.pattern import Pattern
 from cep.engine.automaton.flat import condition_name
 from cep.engine.automaton.nfa import build_nfa
@@ -29,6 +29,16 @@ BEGINNING = -(1 << 62)  # before any event
 ROWS_PER_STEP = 1 << 14  # so few keys have state at a time, and so little is held for them
 
 Faults = dict[tuple[int, int], list[int]]  # (condition, code) -> rows
+
+
+@dataclass(slots=True)
+class EventClock:
+    """The time that a shard has come to: no event before it will come any more.
+
+    All patterns of a shard read the same, which is set once for all of them.
+    """
+
+    now_us: int = BEGINNING
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +118,16 @@ class MatchOperator:
         """What is evaluated of every event."""
         own = [expression for expression in self._own if expression is not None]
         return [*own, *self.tables.machine.inputs]
+
+    @property
+    def own_conditions(self) -> list[Expression | None]:
+        """The part of each condition that reads one event only; None: it holds for every event."""
+        return self._own
+
+    @property
+    def computed_inputs(self) -> list[Expression]:
+        """What programs read of an event that is not a field of it."""
+        return [e for e in self.tables.machine.inputs if not isinstance(e, Field)]
 
     # ------------------------------------------------------------------ what a batch is to it
 
@@ -234,12 +254,12 @@ class MatchShard:
         self._operator = operator
         self._number = number
         self.runs = RunArena(operator.tables, capacity, limit, traced=traced)
-        self._now_us = BEGINNING
+        self.time = EventClock()
 
     @property
     def open_runs(self) -> int:
         """Runs that have taken an event and are not yet decided."""
-        self.runs.expire(self._now_us)
+        self.runs.expire(self.time.now_us)
         return self.runs.open_runs
 
     # ------------------------------------------------------------------ events
@@ -270,7 +290,7 @@ class MatchShard:
 
     def advance_to(self, time_us: int) -> None:
         """No event before this time will come any more."""
-        self._now_us = time_us
+        self.time.now_us = time_us
         self.runs.advance_to(time_us)
 
     def close(self, last_us: int) -> None:
@@ -283,12 +303,12 @@ class MatchShard:
     def sequences_from(self, sequence: int) -> Int64s:
         """The events from this one on that must be kept, in any order, perhaps with others."""
         if self.runs.is_worth_compacting():
-            self.runs.tidy(self._now_us)
+            self.runs.tidy(self.time.now_us)
         return self.runs.sequences_from(sequence)
 
     def active_keys(self) -> Int64s:
         """Codes of the keys that have state."""
-        self.runs.expire(self._now_us)
+        self.runs.expire(self.time.now_us)
         return self.runs.active_keys()
 
     def keep_keys(self, codes: Int64s) -> None:
@@ -297,11 +317,12 @@ class MatchShard:
 
     def snapshot(self) -> Snapshot:
         """A copy of all runs."""
-        return {"now_us": self._now_us, "runs": self.runs.snapshot()}
+        return {"now_us": self.time.now_us, "runs": self.runs.snapshot()}
 
     def restore(self, parts: Parts) -> None:
         """Take over what snapshots hold of this shard's keys; the state is empty before."""
-        self._now_us = max((saved["now_us"] for saved, _ in parts), default=self._now_us)
+        times = [saved["now_us"] for saved, _ in parts]
+        self.time.now_us = max([self.time.now_us, *times])
         self.runs.restore([(saved["runs"], codes) for saved, codes in parts])
 
 

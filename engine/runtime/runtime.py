@@ -12,7 +12,7 @@ ahead.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -33,6 +33,8 @@ from cep.engine.results import ErrorBatch, Output
 from cep.engine.runtime.derived import FeedMerger, only_stream
 from cep.engine.runtime.stages import Stages
 from cep.engine.runtime.task import Begun, Task, Wiring, Worked, late_batches
+from cep.engine.single.events import SingleEvents, goes_one_by_one
+from cep.engine.single.reading import NotPlainError
 from cep.engine.state.event_store import take_rows
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.limits import Limit
@@ -94,6 +96,7 @@ class Runtime:
         self._texts.pin()  # constants of conditions keep their codes
         self._texts_worth_cleaning = TEXTS_KEPT_MIN
         self._is_whole = True
+        self._single: SingleEvents | None = None
 
     @property
     def tasks(self) -> list[Task]:
@@ -136,6 +139,30 @@ class Runtime:
                     output = Output()
         if failures:
             raise failures.pop()
+
+    def takes_single_events(self, schema: pa.Schema) -> bool:
+        """Whether `process_one` may be called from now on, with values of these columns."""
+        if not self._derived and goes_one_by_one(self._base):
+            self._single = SingleEvents(self._base, schema)
+        return self._single is not None
+
+    def process_one(self, values: Sequence[Any], time_us: int) -> Output | None:
+        """`process` of one event, past the columns; None: nothing came out.
+
+        Raises NotPlainError where it needs the way of batches: nothing has changed then.
+        """
+        assert self._single is not None
+        self._check_whole()
+        try:
+            output = self._single.offer(values, time_us)
+        except NotPlainError:
+            raise
+        except BaseException:
+            self._is_whole = False
+            raise
+        if len(self._texts) >= self._texts_worth_cleaning:
+            self._forget_texts()
+        return output
 
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come: what was due by then happens."""
@@ -246,6 +273,8 @@ class Runtime:
         """Whatever breaks off leaves some shards ahead of others: nothing may go on from there."""
         self._check_whole()
         self._is_whole = False
+        if self._single is not None:
+            self._single.is_stale = True
         yield
         self._is_whole = True
 

@@ -19,7 +19,7 @@ import numpy as np
 from cep.engine.batch import Int64s
 from cep.engine.kernels import layout
 from cep.engine.operators.fed import Failure
-from cep.engine.operators.match import BEGINNING, Interest, MatchOperator
+from cep.engine.operators.match import EventClock, Interest, MatchOperator
 from cep.engine.operators.windows.rows import FiredRows
 from cep.engine.runtime.window_node import WindowNode, WindowPart
 from cep.engine.state.chains import Chains, Ended
@@ -63,7 +63,9 @@ class TaskShard:
         spaces: Mapping[tuple[str, ...], KeySpace],
     ) -> None:
         self.number = number
-        self.last_us = BEGINNING  # no event before this time will come any more
+        self.time = EventClock()
+        for operator in operators:
+            operator.shards[number].time = self.time
         self._operators = operators
         self._windows = windows
         self._spaces = spaces
@@ -75,11 +77,11 @@ class TaskShard:
 
     def add(self, at: int, part: WindowPart) -> None:
         """A slice's events to the windows at this place."""
-        self._windows[at].process(self.number, part, self.last_us - 1)
+        self._windows[at].process(self.number, part, self.time.now_us - 1)
 
     def advance_to(self, last_us: int) -> None:
         """No event before this time will come any more."""
-        self.last_us = last_us
+        self.time.now_us = last_us
         for operator in self._operators:
             operator.shards[self.number].advance_to(last_us)
         for window in self._windows:
@@ -88,7 +90,7 @@ class TaskShard:
     def finish(self) -> None:
         """The final watermark: no event will come any more."""
         for operator in self._operators:
-            operator.shards[self.number].close(self.last_us)
+            operator.shards[self.number].close(self.time.now_us)
         for window in self._windows:
             window.advance_to(self.number, int(layout.NEVER))
 

@@ -189,6 +189,25 @@ class RunArena:
             self._slots.add(fresh)
         return slots
 
+    def slot_of(self, code: int) -> int:
+        """The row of one key in `keys`, -1 where it has none."""
+        return self._slots.slot(code)
+
+    def slot_for(self, code: int, now_us: int) -> int:
+        """The same; the key gets one where it has none."""
+        slot = self._slots.slot(code)
+        if slot >= 0 and self.node_count < len(self.arena.nodes):
+            return slot
+        return int(self.slots_of(np.array([code]), np.ones(1, np.bool_), now_us)[0])
+
+    def has_key(self, code: int) -> bool:
+        """Whether the key has state."""
+        slot = self._slots.slot(code)
+        if slot < 0:
+            return False
+        row = self.keys[slot]
+        return bool(row[layout.KEY_HEAD] >= 0 or row[layout.KEY_WAITING] >= 0)
+
     def _resize_keys(self, size: int) -> None:
         used, fresh = self.keys[: self._slots.count], _empty_keys(size)
         fresh[: len(used)] = used
