@@ -48,7 +48,13 @@ def field_names(kind: Any) -> tuple[str, ...] | None:
 
 
 def plain(value: Any) -> Any:
-    """A value as Arrow knows it: members of an enumeration and UUIDs are what they stand for."""
+    """A value as Arrow knows it: members of an enumeration and UUIDs are what they stand for.
+
+    In a text a surrogate that is not one of a pair (JSON may have `\\ud800`) is no character: it is
+    replaced by U+FFFD.
+    """
     if isinstance(value, Enum):
-        return value.value
+        value = value.value
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return str(value) if isinstance(value, UUID) else value
