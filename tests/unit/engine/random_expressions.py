@@ -230,7 +230,7 @@ def plain_tables(draw: st.DrawFn) -> pa.Table:
 @st.composite
 def tables(draw: st.DrawFn) -> pa.Table:
     """The same, with texts in all the ways that Arrow holds them."""
-    columns = dict(zip(DATA_NAMES, draw(plain_tables()).columns, strict=True))
+    columns: dict[str, Any] = dict(zip(DATA_NAMES, draw(plain_tables()).columns, strict=True))
     for name in "tu":
         columns[name] = laid_out(columns[name].combine_chunks(), draw(LAYOUTS))
     return pa.table(columns)
