@@ -1,4 +1,4 @@
-"""What many patterns ask of one event: which conditions hold, and for which patterns it begins.
+"""What many patterns ask of one event: which conditions hold, and which patterns it touches.
 
 A condition is a conjunction of atoms; equal atoms and equal conditions of all patterns are one. A
 comparison of a field with a constant is an atom that needs no program. Where a condition has one,
@@ -37,9 +37,9 @@ class Conditions(NamedTuple):
     atoms (a, 5); conditions (c, 4): first part, end, first user, end; parts (p,): atoms, in the
     order in which a condition decides; users (u, 2): pattern and bit; groups (g, 6) of entries
     (e, 2), which are sorted by constant; always (w,): conditions without access; patterns (n, 2):
-    the bits that hold for any event, those with which a run begins. start, code, constants:
-    programs, as in `layout.Programs`; first those of atoms, then those of values, from the first
-    of which on they are `values_begin`. Names in _f are the same memory as floats.
+    the bits that hold for any event, and whether an event without a bit is of interest. start,
+    code, constants: programs, as in `layout.Programs`; first those of atoms, then those of values.
+    Names in _f are the same memory as floats.
     """
 
     atoms: Int64s
@@ -72,8 +72,9 @@ class Asked(NamedTuple):
     """One event and what is found out about it.
 
     inputs (i, 2): words and their states; truths (a, 2): of atoms, and for which event; masks (n,):
-    per pattern which conditions hold; begins (n,): the first of them are patterns that it begins;
-    values (v, 2): words and states of computed inputs of programs across events.
+    per pattern which conditions hold; touched (n,): the first of them are the patterns, ascending,
+    to which the event is of interest; values (v, 2): words and states of what programs across
+    events read and no field is.
     """
 
     inputs: Int64s
@@ -82,15 +83,15 @@ class Asked(NamedTuple):
     slots: Int64s
     slots_f: Floats
     masks: Int64s
-    begins: Int64s
+    touched: Int64s
     values: Int64s
     counters: Int64s
 
 
 INPUT_WORD, INPUT_STATE = range(2)
 NULL, VALID, FAULTY = range(3)  # INPUT_STATE
-EVENTS, INTERESTED, VALUES_BEGIN = range(3)  # counters: asked so far; patterns with a bit set
-COUNTERS = 3
+EVENTS, VALUES_BEGIN = range(2)  # counters: asked so far; the first program of a value
+COUNTERS = 2
 COULD_NOT = word(-1)
 
 
@@ -256,10 +257,10 @@ def compute_values(conditions: Conditions, asked: Asked) -> bool:
 
 @kernel
 def evaluate(conditions: Conditions, asked: Asked) -> int:
-    """Ask all of one event; the number of patterns that it begins, or COULD_NOT.
+    """Ask all of one event; the number of patterns that it touches, or COULD_NOT.
 
-    Writes masks, begins, values and counters[INTERESTED]. O(patterns + conditions touched), the
-    first with a very small constant.
+    Writes masks, touched and values. O(patterns + conditions touched), the first with a very small
+    constant.
     """
     asked.counters[EVENTS] += 1
     for pattern in range(asked.masks.size):
@@ -272,12 +273,9 @@ def evaluate(conditions: Conditions, asked: Asked) -> int:
             return COULD_NOT
     if not compute_values(conditions, asked):
         return COULD_NOT
-    begins, interested = 0, 0
+    touched = 0
     for pattern in range(asked.masks.size):
-        if asked.masks[pattern] != 0:
-            interested += 1
-            if asked.masks[pattern] & conditions.patterns[pattern, 1] != 0:
-                asked.begins[begins] = pattern
-                begins += 1
-    asked.counters[INTERESTED] = interested
-    return begins
+        if asked.masks[pattern] != 0 or conditions.patterns[pattern, 1] != 0:
+            asked.touched[touched] = pattern
+            touched += 1
+    return touched

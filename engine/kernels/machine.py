@@ -15,6 +15,7 @@ from cep.engine.kernels.layout import (
     CODE_C,
     CODE_OP,
     CODE_TO,
+    EVENT_CONSTANTS,
     EVENT_MASK,
     EVENT_VALID,
     FAULT_CODE,
@@ -238,7 +239,8 @@ def load(arena: Arena, programs: Programs, events: Events, event: int, node: int
     arena.slots[to, SLOT_FAULT] = 0
     arena.slots[to, SLOT_NULL] = 0
     if op == Op.CONST:
-        arena.slots[to, SLOT_VALUE] = programs.constants[a]
+        first = events.rows[event, EVENT_CONSTANTS]
+        arena.slots[to, SLOT_VALUE] = programs.constants[first + a]
     elif op == Op.INPUT:
         arena.slots[to, SLOT_VALUE] = events.inputs[event, a]
         held = events.rows[event, EVENT_VALID] & (1 << a) != 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,31 +14,9 @@ from cep.engine.operators.fed import Fed
 from cep.engine.operators.match import MatchOperator
 from cep.engine.results import EndedBatch, MatchBatch, Output
 from cep.engine.runtime.derived import match_rows
-from cep.engine.state.chains import Chains, Ended
+from cep.engine.runtime.shard import Told
+from cep.engine.state.chains import Chains
 from cep.engine.state.event_store import EventStore
-
-
-@dataclass(frozen=True, slots=True)
-class FromRuns:
-    """What the runs of one operator, by its number, have told."""
-
-    operator: int
-    matches: Chains
-    timeouts: Chains
-    ended: Ended
-
-    def __bool__(self) -> bool:
-        """Whether it is anything."""
-        return any(len(chains.at_us) for chains in self._chains)
-
-    @property
-    def _chains(self) -> tuple[Chains, Chains, Chains]:
-        return self.matches, self.timeouts, self.ended.chains
-
-
-def sequences_of(told: Iterable[FromRuns]) -> list[Int64s]:
-    """The events in all of it, part by part."""
-    return [chains.sequence for one in told for chains in one._chains if len(chains.sequence)]
 
 
 class Reporter:
@@ -61,14 +39,14 @@ class Reporter:
         self._hidden = hidden
         self._read = read
 
-    def report(self, told: Sequence[FromRuns], fed: Fed | None = None) -> Output:
+    def report(self, told: Sequence[Told], fed: Fed | None = None) -> Output:
         """Matches and all else, operator by operator in their order; events must be stored."""
         output = Output()
         if not told:
             return output
-        events = self._reported(np.concatenate(sequences_of(told)))
-        for one in told:
-            node, operator = self._nodes[one.operator], self._operators[one.operator]
+        events = self._reported(np.concatenate([s for _, one in told for s in one.sequences]))
+        for number, one in told:
+            node, operator = self._nodes[number], self._operators[number]
             only_shown = bool(self._hidden) and node.kind is not NodeKind.RUNNING
             if len(one.matches.at_us):
                 batch = events.batch(operator, one.matches, only_shown)

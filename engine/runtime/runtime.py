@@ -36,6 +36,7 @@ from cep.engine.runtime.task import Begun, Task, Wiring, Worked, late_batches
 from cep.engine.single.events import SingleEvents, goes_one_by_one
 from cep.engine.single.reading import NotPlainError
 from cep.engine.state.event_store import take_rows
+from cep.engine.state.families import RunFamily
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.limits import Limit
 from cep.engine.state.restoring import Restored
@@ -237,9 +238,8 @@ class Runtime:
             if features is not None:
                 task.enricher.restore(features, changes.kept_features)
         renamed = self._texts.restore(saved["texts"])
-        for operator in self.operators:
-            for shard in operator.shards:
-                shard.runs.rename_texts(renamed)
+        for runs in self._families():
+            runs.rename_texts(renamed)
         return changes.report()
 
     @property
@@ -261,10 +261,18 @@ class Runtime:
             holder.rename_texts(renamed)
         self._texts_worth_cleaning = max(2 * len(self._texts), TEXTS_KEPT_MIN)
 
+    def _families(self) -> Iterator[RunFamily]:
+        """All runs of patterns."""
+        for task in self.tasks:
+            for family in task.families:
+                yield from family.shards
+
     def _text_holders(self) -> list[TextHolder]:
         """All state that holds codes of the texts that operators share."""
-        runs = (shard.runs for operator in self.operators for shard in operator.shards)
-        return [*runs, *(window.operator for task in self.tasks for window in task.windows)]
+        return [
+            *self._families(),
+            *(window.operator for task in self.tasks for window in task.windows),
+        ]
 
     # ------------------------------------------------------------------ inside
 

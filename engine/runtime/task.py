@@ -27,15 +27,15 @@ from cep.engine.batch import Bools, EventBatch, Int64s
 from cep.engine.columns.data import ARROW_TYPES, data_type_of
 from cep.engine.dataflow.tasks import TaskPlan
 from cep.engine.operators.fed import Failure, Fed
-from cep.engine.operators.match import BEGINNING, MatchOperator
+from cep.engine.operators.match import MatchOperator, make_families
 from cep.engine.results import ErrorBatch, LateBatch, Output
 from cep.engine.runtime.enrich import Added, Enricher, Enriching, lookup_operators
-from cep.engine.runtime.reporting import FromRuns, Reporter, sequences_of
-from cep.engine.runtime.shard import HandedOver, TaskShard, joined
+from cep.engine.runtime.reporting import Reporter
+from cep.engine.runtime.shard import HandedOver, TaskShard, Told, joined
 from cep.engine.runtime.stages import Stages, results_of
 from cep.engine.runtime.window_node import WindowNode
-from cep.engine.state.chains import Chains, Ended
 from cep.engine.state.event_store import EventStore, take_rows
+from cep.engine.state.families import BEGINNING, FromRuns
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.key_space import KeyedState, KeySpace
 from cep.engine.state.limits import Limit
@@ -119,18 +119,14 @@ class Task:
             wiring.functions,
         )
         self.operators = [
-            MatchOperator(
-                node.plan,
-                numbers,
-                wiring.texts,
-                wiring.capacity,
-                wiring.shards,
-                wiring.limits.get(node.name),
-                traced=wiring.traced and node.kind is NodeKind.PATTERN,
-            )
+            MatchOperator(node.plan, numbers, wiring.texts)
             for node in self.nodes
             if isinstance(node.plan, Pattern)
         ]
+        traced = [n.name for n in self.nodes if wiring.traced and n.kind is NodeKind.PATTERN]
+        self.families = make_families(
+            self.operators, wiring.shards, wiring.capacity, wiring.limits, traced
+        )
         self.windows = [
             WindowNode(
                 node, numbers, wiring.texts, wiring.functions, wiring.shards, wiring.capacity
@@ -143,12 +139,12 @@ class Task:
         fields = (node for part in asked for e in part for node in walk(e))
         self._reads_time = any(node == Field(EVENT_TIME) for node in fields)
         self.spaces: dict[tuple[str, ...], KeySpace] = {}
-        for operator in self.operators:
-            self._place(operator.key, operator.shards)
+        for family in self.families:
+            self._place(family.key, family.shards)
         for window in self.windows:
             self._place(window.key, window.shards)
         self.shards = [
-            TaskShard(number, self.operators, self.windows, self.spaces)
+            TaskShard(number, self.operators, self.families, self.windows, self.spaces)
             for number in range(wiring.shards)
         ]
         self.store = EventStore()
@@ -169,7 +165,7 @@ class Task:
 
     @property
     def open_runs(self) -> int:
-        return sum(operator.open_runs for operator in self.operators)
+        return sum(int(f.open_runs().sum()) for family in self.families for f in family.shards)
 
     # ------------------------------------------------------------------ one slice
 
@@ -311,7 +307,10 @@ class Task:
 
     def status(self) -> dict[str, dict[str, Any]]:
         """What is open in each node, as plain values."""
-        found = {o.pattern.name: o.status() for o in self.operators}
+        found: dict[str, dict[str, Any]] = {}
+        for family in self.families:
+            names = [self.operators[number].pattern.name for number in family.operators]
+            found |= zip(names, family.status(), strict=True)
         return found | {window.name: window.status() for window in self.windows}
 
     def advance_to(self, watermark_us: int) -> Output:
@@ -341,7 +340,10 @@ class Task:
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""
         output = self._moved(TaskShard.finish)
-        output.notes += [_held_back(o.pattern, o.held_back) for o in self.operators if o.held_back]
+        for family in self.families:
+            for number, count in zip(family.operators, family.held_back().tolist(), strict=True):
+                if count:
+                    output.notes.append(_held_back(self.operators[number].pattern, count))
         return output
 
     # ------------------------------------------------------------------ what came out
@@ -350,7 +352,9 @@ class Task:
         """What shards have handed over; events of the slice that are still needed are kept."""
         told = _of_runs(handed)
         if fed is not None:
-            self._keep_events(fed, [*(h.needed for h in handed), *sequences_of(told)])
+            self._keep_events(
+                fed, [*(h.needed for h in handed), *(s for _, one in told for s in one.sequences)]
+            )
         output = Output()
         for window, fired in zip(self.windows, joined(h.rows for h in handed), strict=True):
             output.extend(window.output(fired))
@@ -382,7 +386,7 @@ class Task:
     def forget_events(self) -> None:
         """Let go of events that no run holds, where they have become many."""
         if len(self.store) > 2 * self._events_kept:
-            live = [shard.sequences_from(0) for o in self.operators for shard in o.shards]
+            live = [runs.sequences_from(0) for f in self.families for runs in f.shards]
             self.store.keep(np.concatenate([np.empty(0, np.int64), *live]))
             self._events_kept = max(len(self.store), EVENTS_KEPT_MIN)
 
@@ -398,6 +402,9 @@ class Task:
 
     def snapshot(self) -> Snapshot:
         """A copy of everything, shard by shard."""
+        for family in self.families:
+            for runs in family.shards:
+                runs.save()
         return {
             "streams": [stream.name for stream in self.streams],
             "sequence": self.sequence,
@@ -419,6 +426,9 @@ class Task:
         for shard in self.shards:
             shard.time.now_us = self.last_us
         restore_states(self.states, saved["nodes"], kept)
+        for family in self.families:
+            for runs in family.shards:
+                runs.load()
         self.store.restore(self._with_own_columns(saved, gone))
 
     def _with_own_columns(
@@ -466,14 +476,13 @@ def _rows(values: Any, rows: Int64s) -> Any:
     return values.take(indices) if isinstance(values, pa.Table) else values[rows]
 
 
-def _of_runs(handed: list[HandedOver]) -> list[FromRuns]:
+def _of_runs(handed: list[HandedOver]) -> list[Told]:
     """What came out of the runs of each operator that has something, over all shards."""
-    found = (Chains.joined(parts) for parts in zip(*(h.matches for h in handed), strict=True))
-    timed = (Chains.joined(parts) for parts in zip(*(h.timeouts for h in handed), strict=True))
-    ended = (Ended.joined(parts) for parts in zip(*(h.ended for h in handed), strict=True))
-    each = enumerate(zip(found, timed, ended, strict=True))
-    told = (FromRuns(number, *parts) for number, parts in each)
-    return [one for one in told if one]
+    parts: dict[int, list[FromRuns]] = {}
+    for shard in handed:
+        for number, found in shard.told:
+            parts.setdefault(number, []).append(found)
+    return [Told(number, FromRuns.joined(parts[number])) for number in sorted(parts)]
 
 
 def _shared(asked: Iterable[list[Expression]]) -> frozenset[Expression]:

@@ -43,11 +43,11 @@ _WHOLE = (DataType.INTEGER, DataType.BOOLEAN, DataType.TIMESTAMP, DataType.DURAT
 class Asker:
     """What one pattern asks: its conditions (None: true of every event), as bits of a word.
 
-    `begins`: the bits of which one must be set for a run to begin.
+    `restless`: an event for which none of them holds may change something, too.
     """
 
     conditions: Sequence[Expression | None]
-    begins: int
+    restless: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +192,11 @@ def build_questions(askers: Sequence[Asker], values: Sequence[Expression]) -> Qu
             else:
                 tables.add(number, bit, condition)
     tables.values = [tables.program(expression) for expression in values]
-    begins = [asker.begins for asker in askers]
+    restless = [asker.restless for asker in askers]
     return Questions(
         tuple(tables.machine.inputs),
         tables.texts,
-        _encode(tables, base, begins),
+        _encode(tables, base, restless),
         _asked(tables, len(askers)),
     )
 
@@ -220,7 +220,7 @@ def _asked(tables: _Tables, patterns: int) -> kernel.Asked:
     return asked
 
 
-def _encode(tables: _Tables, base: Sequence[int], begins: Sequence[int]) -> kernel.Conditions:
+def _encode(tables: _Tables, base: Sequence[int], restless: Sequence[bool]) -> kernel.Conditions:
     atoms = _table(
         [(a.kind, a.input, a.comparison, a.constant, a.program) for a in tables.atoms],
         kernel.ATOM_FIELDS,
@@ -245,7 +245,7 @@ def _encode(tables: _Tables, base: Sequence[int], begins: Sequence[int]) -> kern
         entries,
         _floats(entries),
         always,
-        np.array([base, begins], np.int64).T.copy(),
+        np.array([base, restless], np.int64).T.copy(),
         np.cumsum([0, *map(len, programs)]).astype(np.int64),
         _table(code, 5),
         np.array(tables.machine.constants, np.int64),

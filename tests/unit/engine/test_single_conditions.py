@@ -25,20 +25,20 @@ Answer = tuple[list[int], list[int]] | None
 def asked(
     conditions: Sequence[Sequence[Expression | None]], table: pa.Table, values: Sequence[Any] = ()
 ) -> list[Answer]:
-    """For each row the masks of the patterns and which of them it begins (by their first bit).
+    """For each row the masks of the patterns and which of them it touches.
 
     None where it could not be said.
     """
-    askers = [Asker(each, 1) for each in conditions]
+    askers = [Asker(each, restless=False) for each in conditions]
     questions = build_questions(askers, values)
     found = questions.asked
     inputs = Inputs(questions.inputs, table.schema, questions.texts, found.inputs, found.inputs_f)
     answers: list[Answer] = []
     for row in raw_rows(table):
         inputs.write(row, 0)
-        begins = kernel.evaluate(questions.tables, found)
-        masks = found.masks.tolist(), found.begins[: max(begins, 0)].tolist()
-        answers.append(None if begins < 0 else masks)
+        touched = kernel.evaluate(questions.tables, found)
+        masks = found.masks.tolist(), found.touched[: max(touched, 0)].tolist()
+        answers.append(None if touched < 0 else masks)
     return answers
 
 
@@ -67,8 +67,8 @@ def by_columns(conditions: Sequence[Sequence[Expression | None]], table: pa.Tabl
             for each in conditions
         ]
         failed = any(evaluator.errors_of(one) for each in conditions for one in each if one)
-        begins = [number for number, mask in enumerate(masks) if mask & 1]
-        answers.append(None if failed else (masks, begins))
+        touched = [number for number, mask in enumerate(masks) if mask]
+        answers.append(None if failed else (masks, touched))
     return answers
 
 
@@ -122,9 +122,9 @@ def test_values_equal_those_of_columns(kind: Any, data: st.DataObject) -> None:
         evaluator = ColumnEvaluator(table.slice(at, 1))
         column = evaluator.evaluate(typed)
         inputs.write(row, 0)
-        begins = kernel.evaluate(questions.tables, found)
-        assert (begins < 0) == bool(evaluator.errors_of(typed))
-        if begins < 0:
+        touched = kernel.evaluate(questions.tables, found)
+        assert (touched < 0) == bool(evaluator.errors_of(typed))
+        if touched < 0:
             continue
         is_null = typed.type is not kind or (column.valid is not None and not column.valid[0])
         assert (found.values[0, kernel.INPUT_STATE] == kernel.NULL) == is_null
@@ -141,8 +141,8 @@ def test_thousands_of_thresholds_are_found_by_search() -> None:
     ]
     found = asked(conditions, table)
     assert found == by_columns(conditions, table)
-    begun = [len(answer[1]) for answer in found if answer]
-    assert begun == [1, 0, 0, 500]
+    touched = [len(answer[1]) for answer in found if answer]
+    assert touched == [1, 0, 0, 500]
 
 
 def test_what_is_behind_a_false_part_need_not_be_evaluated() -> None:
