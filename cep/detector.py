@@ -13,6 +13,10 @@ from typing import Any, Literal, Unpack
 import pyarrow as pa
 
 from cep.awaited import Awaited
+from cep.changing.book import AnyRules, RuleBook, as_book
+from cep.changing.changing import Changing
+from cep.changing.given import KINDS, apart, carried, joined
+from cep.changing.saved import restored_book, saved_book
 from cep.engine.algebra.errors import CepError, DataError, StateError
 from cep.engine.algebra.pattern import Pattern, Stream
 from cep.engine.algebra.plan import NodeKind
@@ -28,18 +32,19 @@ from cep.engine.state.restoring import Restored
 from cep.engine.state.snapshot import Snapshot
 from cep.execution import Execution
 from cep.live import Live, LiveOptions
-from cep.options import DetectorOptions
+from cep.options import SIDES, DetectorOptions
 from cep.results.result import Result
-from cep.rules import Built, Rules, RuleWarning, as_rules
+from cep.rules import RuleWarning
 from cep.taking_turns import one_at_a_time
 from cep.ticker import Ticker
 
-Side = Literal["matches", "timeouts", "late", "errors"]
 When = datetime | str | int
 Place = str | os.PathLike[str]
 FORMAT = 1  # of snapshots; raised whenever what they hold changes its meaning
 NOT_STARTED: dict[str, Any] = {"watermark": None, "held_back_by": None, "streams": {}, "nodes": {}}
 _OF_RULES = (
+    "_book",
+    "_waiting",
     "_rules",
     "_options",
     "_tables",
@@ -49,7 +54,6 @@ _OF_RULES = (
     "_running",
     "restored",
 )
-SIDES: tuple[Side, ...] = ("matches", "timeouts", "late", "errors")
 
 
 class CallbackError(CepError):
@@ -64,7 +68,7 @@ class CallbackError(CepError):
         super().__init__(f"the function for {name!r} failed ({what}); the events have been taken")
 
 
-class Detector(Awaited):
+class Detector(Awaited, Changing):
     """Rules that run over events as they come.
 
     Several threads may share one: their calls are worked on one after the other. It goes through a
@@ -97,7 +101,7 @@ class Detector(Awaited):
 
     def __init__(
         self,
-        rules: Rules | str | Built | Iterable[Built],
+        rules: AnyRules | RuleBook,
         *,
         time: Literal["event", "processing"] = "event",
         schemas: Mapping[str, Any] | None = None,
@@ -111,17 +115,16 @@ class Detector(Awaited):
         clock: Callable[[], int] = now_us,
     ) -> None:
         super().__init__()
-        self._rules = as_rules(rules)
-        self._tickers: list[Ticker] = []
-        self._check_names(limits or {}, on or {})
-        ahead_us = None if ahead is None else round(ahead / timedelta(microseconds=1))
-        self._options = LiveOptions(
-            time, workers, limits or {}, in_arrival_order, ahead_us, held_max
-        )
-        _check(self._options)
-        self._tables = dict(tables or {})
-        self._on = dict(on or {})
         self._clock = clock
+        self._book = as_book(rules, clock())
+        self._rules = self._book.rules
+        self._tickers: list[Ticker] = []
+        given, self._waiting = apart(self._book, {"tables": tables, "limits": limits, "on": on})
+        self._tables, limits, self._on = (given[kind] for kind in KINDS)
+        self._check_names(limits, self._on)
+        ahead_us = None if ahead is None else round(ahead / timedelta(microseconds=1))
+        self._options = LiveOptions(time, workers, limits, in_arrival_order, ahead_us, held_max)
+        _check(self._options)
         self._known = {stream.name: stream for stream in self._rules.base_streams}
         self._schemas: dict[str, pa.Schema] = {
             name: declared_schema(stream) for name, stream in self._known.items() if stream.fields
@@ -135,10 +138,6 @@ class Detector(Awaited):
         self.restored: Restored | None = None
         if all(name in self._schemas for name in self._known):
             self._start()
-
-    @property
-    def rules(self) -> Rules:
-        return self._rules
 
     # ------------------------------------------------------------------ events and time
 
@@ -271,6 +270,9 @@ class Detector(Awaited):
 
         A snapshot does not hold the rows of tables: who restores it hands in those of the day.
         """
+        if table in self._waiting["tables"]:
+            self._waiting["tables"][table] = rows
+            return
         if self._running is not None:
             self._running.execution.reload(table, rows)
         self._tables[table] = rows
@@ -305,6 +307,7 @@ class Detector(Awaited):
             "running": None if running is None else running.snapshot(),
             "counts": dict(self._counts),
             "finished": self._is_finished,
+            **saved_book(self._book),
         }
 
     def checkpoint(
@@ -330,7 +333,7 @@ class Detector(Awaited):
     def restore(
         cls,
         place: Place,
-        rules: Rules | str | Built | Iterable[Built],
+        rules: AnyRules | None = None,
         *,
         savepoint: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
@@ -355,66 +358,62 @@ class Detector(Awaited):
     def from_snapshot(
         cls,
         snapshot: Snapshot,
-        rules: Rules | str | Built | Iterable[Built],
+        rules: AnyRules | None = None,
         **options: Unpack[DetectorOptions],
     ) -> Detector:
         """A detector that goes on where a snapshot was taken.
 
-        `rules` may have changed: what is as it was keeps its state, a changed statement
-        starts afresh, which is a RuleWarning; `restored` says what became of each. `options` are
-        those of the constructor and may differ, in the number of workers too.
+        `rules` may have changed (None: those of the snapshot go on): what is as it was keeps its
+        state, a changed statement starts afresh, which is a RuleWarning; `restored` says what
+        became of each. `options` are those of the constructor and may differ, in the number of
+        workers too.
         """
         if snapshot.get("format") != FORMAT:
             known = f"this version reads format {FORMAT}"
             raise DataError(f"a snapshot of format {snapshot.get('format')!r}; {known}")
-        detector = cls(rules, **options)
+        clock = options.get("clock", now_us)
+        detector = cls(restored_book(snapshot, rules, clock()), **options)
         detector._take_over(snapshot)
         for name in [] if detector.restored is None else detector.restored.fresh:
             message = f"{name} has changed since its state was saved: it starts without state"
             warnings.warn(message, RuleWarning, stacklevel=3)
         return detector
 
-    @one_at_a_time
-    def update(
-        self,
-        rules: Rules | str | Built | Iterable[Built],
-        *,
-        tables: Mapping[str, Any] | None = None,
-        limits: Mapping[str, Limit] | None = None,
-        on: Mapping[str, Callable[[Any], None]] | None = None,
-    ) -> Restored:
-        """Go on with other rules from the next event on; statements that are the same keep state.
+    def _take_on(self, book: RuleBook, given: Mapping[str, Any], beside: bool) -> Restored:
+        self._become(self._with_other(book, given, beside))
+        return self.restored or Restored()
 
-        Returns what became of each statement, as after a restore. `tables`, `limits` and `on` take
-        the place of those that there were (None: they stay). Raises what the constructor raises for
-        rules that do not fit, and then nothing has changed. Copies all state once: O(state).
-        """
-        self.check_open()
+    def _with_other(self, book: RuleBook, given: Mapping[str, Any], beside: bool) -> Detector:
+        """One with other rules that goes on from here."""
         options = self._options
+        there = {"tables": self._tables, "limits": dict(options.limits), "on": self._on}
+        kept, waiting = carried(book, given, joined(self._waiting, there), beside=beside)
         other = Detector(
-            rules,
+            book,
             time="processing" if options.time == "processing" else "event",
-            tables=self._tables if tables is None else tables,
             workers=options.workers,
-            limits=options.limits if limits is None else limits,
             in_arrival_order=options.in_arrival_order,
             ahead=None if options.ahead_us is None else timedelta(microseconds=options.ahead_us),
             held_max=options.held_max,
-            on=self._on if on is None else on,
             clock=self._clock,
+            **kept,
         )
+        other._waiting = joined(waiting, other._waiting)
         try:
             other._take_over(self.snapshot())
         except BaseException:
             other.close()
             raise
+        return other
+
+    def _become(self, other: Detector) -> None:
         if self._running is not None:
             self._running.execution.close()
         for name in _OF_RULES:
             setattr(self, name, getattr(other, name))
-        return self.restored or Restored()
 
     def _take_over(self, snapshot: Snapshot) -> None:
+        before = dict(self._schemas)
         for name, table in snapshot["schemas"].items():
             if name in self._known:
                 self._schemas[name] = table.schema
@@ -422,9 +421,11 @@ class Detector(Awaited):
         self._is_finished = snapshot["finished"]
         if snapshot["running"] is None:
             return
-        if self._running is not None:
+        if self._running is not None and before != self._schemas:
             self._running.execution.close()
-        self._start()
+            self._running = None
+        if self._running is None:
+            self._start()
         assert self._running is not None
         self.restored = self._running.restore(snapshot["running"], self._clock())
 

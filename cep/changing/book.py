@@ -17,7 +17,7 @@ from cep.changing.statements import (
 from cep.engine.algebra.errors import Problem, RuleError
 from cep.engine.dataflow.readers import statements_read
 from cep.engine.io.source import did_you_mean
-from cep.rules import Built, Rules, compile  # noqa: A004 - what users call it
+from cep.rules import Built, Rules, as_rules, compile  # noqa: A004 - what users call it
 
 AnyRules = Rules | str | Built | Iterable[Built]
 LISTED = 20  # names in a message
@@ -49,7 +49,8 @@ class RuleBook:
         """
         asleep = {statement.known for statement in before if statement.is_disabled}
         found = [
-            replace(s, is_disabled=s.kind in RUN and s.known in asleep) for s in statements_of(rules)
+            replace(statement, is_disabled=statement.kind in RUN and statement.known in asleep)
+            for statement in statements_of(rules)
         ]
         book = RuleBook(_with_versions(found, before, now_us), rules)
         if not book.asleep:
@@ -95,7 +96,7 @@ class RuleBook:
     def removed(self, names: Sequence[str], now_us: int) -> RuleBook:
         """Without these, which nobody else reads."""
         gone = self._named(names)
-        self._check_unread(gone, "cannot be removed", "remove that, too, or replace it before")
+        self._check_unread(gone, "cannot be removed", "remove who reads it, too")
         return self._compiled([s for s in self.statements if s not in gone], self._like(), now_us)
 
     def disabled(self, names: Sequence[str], now_us: int) -> RuleBook:
@@ -105,7 +106,7 @@ class RuleBook:
             if statement.kind not in RUN:
                 hint = f"what can be disabled are: {', '.join(RUN)}"
                 raise RuleError([Problem(f"{statement} is not run for itself", hint=hint)])
-        self._check_unread(asleep, "cannot be disabled", "disable that, too, or replace it before")
+        self._check_unread(asleep, "cannot be disabled", "disable who reads it, too")
         return self._switched(asleep, True, now_us)
 
     def enabled(self, names: Sequence[str], now_us: int) -> RuleBook:
@@ -170,7 +171,7 @@ class RuleBook:
                 or statement.name in other.written.parameters
             ]
             if readers:
-                message = f"{statement} {what}: {', '.join(readers[:LISTED])} reads it"
+                message = f"{statement} {what}: it is read by {', '.join(readers[:LISTED])}"
                 raise RuleError([Problem(message, hint=hint)])
 
 
@@ -205,3 +206,8 @@ def _given(given: AnyRules) -> tuple[tuple[Statement, ...], Like]:
     if not found:
         raise RuleError([Problem("there is no statement in the text", hint="write one")])
     return found, like
+
+
+def as_book(rules: AnyRules | RuleBook, now_us: int) -> RuleBook:
+    """A book as it is, anything else compiled."""
+    return rules if isinstance(rules, RuleBook) else RuleBook.begin(as_rules(rules), now_us)

@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Any
 
 from cep.dsl.cut import StatementText, statement_texts
-from cep.engine.algebra.aggregates import NO_FUNCTIONS, Functions
+from cep.engine.algebra.aggregates import Functions
 from cep.engine.algebra.errors import Problem, RuleError, Span, render_problem
 from cep.engine.algebra.plan_printer import (
     print_aggregate,
@@ -143,10 +143,13 @@ def compile_statements(statements: Sequence[Statement], like: Like) -> Rules:
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """What belongs to rules beside their text. `values`: of parameters that have another default."""
+    """What belongs to rules beside their text.
+
+    `values`: of the parameters whose value is not their default.
+    """
 
     name: str = "<rules>"
-    functions: Functions = NO_FUNCTIONS
+    functions: Functions = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
@@ -155,7 +158,9 @@ class Like:
         return Like(rules.name, rules.functions, {each.name: each.value for each in changed})
 
     def with_those_of(self, other: Like) -> Like:
-        return Like(self.name, {**self.functions, **other.functions}, {**self.values, **other.values})
+        return Like(
+            self.name, {**self.functions, **other.functions}, {**self.values, **other.values}
+        )
 
     def without_value(self, name: str) -> Like:
         return replace(self, values={n: v for n, v in self.values.items() if n != name})

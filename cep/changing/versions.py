@@ -79,8 +79,8 @@ class RuleVersions(Sequence[RuleVersion], Tabular):
 
     def to_arrow(self) -> pa.Table:
         """name, kind, version, since, state, text."""
-        us = pa.timestamp("us", "UTC")
-        types = (pa.string(), pa.string(), pa.int64(), us, pa.string(), pa.string())
+        us, text = pa.timestamp("us", "UTC"), pa.string()
+        types: tuple[pa.DataType, ...] = (text, text, pa.int64(), us, text, text)
         schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
         rows = [{name: getattr(each, name) for name in COLUMNS} for each in self]
         return pa.Table.from_pylist(rows, schema)
@@ -126,6 +126,4 @@ def versions_of(
 def _version(statement: Statement, state: State) -> RuleVersion:
     since = EPOCH + timedelta(microseconds=statement.since_us)
     written = statement.written.text
-    return RuleVersion(
-        statement.label, statement.kind, statement.version, since, state, written
-    )
+    return RuleVersion(statement.label, statement.kind, statement.version, since, state, written)

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cep.engine.algebra.pattern import Pattern
+from cep.engine.algebra.pattern import Pattern, Stream
 from cep.engine.algebra.plan import Aggregate, Feature, Join, RuleSet, Table
 from cep.engine.dataflow.reads import TableMembers, reads_of, sources_of
 
 Statement = Feature | Aggregate | Join | Pattern
+Named = Stream | Table | Statement
 Known = tuple[str, str]
 """(stream, name) of a feature, ("", name) of all else that has a name."""
 
 
 def statements_read(rules: RuleSet) -> dict[Known, set[Known]]:
     """For each statement that reads others, which ones. The rules have no errors."""
-    own = [*rules.aggregates, *rules.joins, *rules.patterns]
-    made = [*rules.streams, *rules.tables, *own]
+    own: list[Statement] = [*rules.aggregates, *rules.joins, *rules.patterns]
+    made: list[Named] = [*rules.streams, *rules.tables, *own]
     known = {("", each.name) for each in made} | {(f.stream, f.name) for f in rules.features}
     tables = {table.name: table for table in rules.tables}
     streams = [stream.name for stream in rules.streams]
     only = streams[0] if len(streams) == 1 else ""
     found = {}
-    for statement in (*rules.features, *own):
+    readers: list[Statement] = [*rules.features, *own]
+    for statement in readers:
         stream = statement.stream if isinstance(statement, Feature) else ""
         read = _read(_with_members(statement, tables), tables, only)
         found[stream, statement.name] = (read & known) - {(stream, statement.name)}
