@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import pyarrow as pa
 
@@ -30,6 +30,7 @@ from cep.live import Live, LiveOptions
 from cep.observability.calls import checkpointing, measured
 from cep.observability.measured import Measured
 from cep.observability.readings import counters_of
+from cep.options import DetectorOptions
 from cep.results.result import Result
 from cep.rules import Built, Rules, RuleWarning, as_rules
 from cep.taking_turns import one_at_a_time
@@ -347,7 +348,7 @@ class Detector(Awaited):
         *,
         savepoint: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
-        **options: Any,
+        **options: Unpack[DetectorOptions],
     ) -> Detector:
         """A detector that goes on from the newest checkpoint in a place, or from a savepoint there.
 
@@ -366,7 +367,10 @@ class Detector(Awaited):
 
     @classmethod
     def from_snapshot(
-        cls, snapshot: Snapshot, rules: Rules | str | Built | Iterable[Built], **options: Any
+        cls,
+        snapshot: Snapshot,
+        rules: Rules | str | Built | Iterable[Built],
+        **options: Unpack[DetectorOptions],
     ) -> Detector:
         """A detector that goes on where a snapshot was taken.
 
