@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Unpack
 
 import pyarrow as pa
 
+from cep.attended import Attended
 from cep.awaited import Awaited
 from cep.changing.book import AnyRules, RuleBook, as_book
 from cep.changing.changing import Changing
@@ -32,16 +31,22 @@ from cep.engine.state.restoring import Restored
 from cep.engine.state.snapshot import Snapshot
 from cep.execution import Execution
 from cep.live import Live, LiveOptions
+from cep.observability.calls import checkpointing, measured
+from cep.observability.measured import Measured
+from cep.observability.readings import counters_of
 from cep.options import SIDES, DetectorOptions
 from cep.results.result import Result
 from cep.rules import RuleWarning
 from cep.taking_turns import one_at_a_time
-from cep.ticker import Ticker
 
 When = datetime | str | int
 Place = str | os.PathLike[str]
 FORMAT = 1  # of snapshots; raised whenever what they hold changes its meaning
-NOT_STARTED: dict[str, Any] = {"watermark": None, "held_back_by": None, "streams": {}, "nodes": {}}
+NOT_STARTED: dict[str, Any] = {
+    **dict.fromkeys(("watermark", "held_back_by", "oldest_held")),
+    **dict.fromkeys(("events_held", "bytes_held", "implausible"), 0),
+    **{name: {} for name in ("streams", "ignored_fields", "nodes", "state_bytes")},
+}
 _OF_RULES = (
     "_book",
     "_waiting",
@@ -68,7 +73,7 @@ class CallbackError(CepError):
         super().__init__(f"the function for {name!r} failed ({what}); the events have been taken")
 
 
-class Detector(Awaited, Changing):
+class Detector(Awaited, Attended, Changing):
     """Rules that run over events as they come.
 
     Several threads may share one: their calls are worked on one after the other. It goes through a
@@ -118,7 +123,6 @@ class Detector(Awaited, Changing):
         self._clock = clock
         self._book = as_book(rules, clock())
         self._rules = self._book.rules
-        self._tickers: list[Ticker] = []
         given, self._waiting = apart(self._book, {"tables": tables, "limits": limits, "on": on})
         self._tables, limits, self._on = (given[kind] for kind in KINDS)
         self._check_names(limits, self._on)
@@ -134,28 +138,32 @@ class Detector(Awaited, Changing):
         self._running: Live | None = None
         self._is_finished = False
         self._is_closed = False
-        self._counts: Counter[str] = Counter()
+        self.measured = Measured(clock)
         self.restored: Restored | None = None
         if all(name in self._schemas for name in self._known):
             self._start()
 
     # ------------------------------------------------------------------ events and time
 
+    @measured("process")
     def process(self, event: Any, stream: str | None = None) -> Result:
         """Take one event: a dict of its fields, or an object that has them.
 
         An object is one of a dataclass, a pydantic, msgspec or attrs class, or a named tuple.
         `stream`: of which the event is, where the rules read several.
         """
-        return self.process_batch([event], stream)
+        return self._take([event], stream)
 
-    @one_at_a_time
+    @measured("process_batch")
     def process_batch(self, events: Any, stream: str | None = None) -> Result:
         """Take what has arrived: a table, a list of dicts or objects, whatever `Rules.run` takes.
 
         Events may be in any order; the `lateness` of their stream says how late one may be. Raises
         DataError for data that do not have the columns of the stream: nothing is taken then.
         """
+        return self._take(events, stream)
+
+    def _take(self, events: Any, stream: str | None) -> Result:
         self.check_open()
         begun = now_seconds()
         name = self._named(stream).name
@@ -166,10 +174,10 @@ class Detector(Awaited, Changing):
         output = Output(errors=taken.errors)
         if len(taken.batch):
             running.add(name, taken.batch, self._clock(), output)
-        self._counts["events"] += taken.rows
+        self.measured.totals["events"] += taken.rows
         return self._result(running, output, taken.rows, begun)
 
-    @one_at_a_time
+    @measured("advance_to")
     def advance_to(self, time: When, stream: str | None = None) -> Result:
         """Promise that no event at or before this time will come, of one stream or of all.
 
@@ -183,7 +191,7 @@ class Detector(Awaited, Changing):
         running.advance(name, _microseconds(time), output)
         return self._result(running, output, 0, begun)
 
-    @one_at_a_time
+    @measured("tick")
     def tick(self) -> Result:
         """Let the clock tell: idle sources stop holding others back, processing time goes on."""
         self.check_open()
@@ -198,7 +206,7 @@ class Detector(Awaited, Changing):
         In the end what is held, open or waited for is decided, and the detector is done.
         """
         if stream is None:
-            self._stop_tickers()
+            self._dismiss()
         return self._finish(stream)
 
     @one_at_a_time
@@ -220,43 +228,13 @@ class Detector(Awaited, Changing):
     def close(self) -> None:
         """Let go of threads: no event can follow, and what is open stays undecided."""
         try:
-            self._stop_tickers()
+            self._dismiss()
         finally:
             with self.lock:
                 self._is_closed = True
                 self.stop_worker()
                 if self._running is not None:
                     self._running.execution.close()
-
-    def tick_every(
-        self, every: timedelta, handle: Callable[[Result], None] | None = None
-    ) -> Ticker:
-        """Call `tick` every so often on a thread of its own, so that time passes without events.
-
-        `handle` is called there with each result in which there is something; without it `on` must
-        have functions for what may come out. The ticker ends with `stop()` or `with`, with `finish`
-        and `close`, and where a function fails: `stop` raises that.
-        """
-        if handle is None and not self._on:
-            message = "what a tick completes would be lost: give a function to call with it"
-            raise DataError(f"{message}, or `on` when the detector is made")
-        if every <= timedelta(0):
-            raise DataError(f"every={every}: it is more than nothing")
-        self.check_open()
-        self._tickers.append(Ticker(self, every / timedelta(seconds=1), handle))
-        return self._tickers[-1]
-
-    def forget_threads(self) -> None:
-        """In the child of a fork: they are not there."""
-        super().forget_threads()
-        self._tickers = []
-
-    def _stop_tickers(self) -> None:
-        """Without the lock, for which they may be waiting."""
-        tickers, self._tickers = self._tickers, []
-        with ExitStack() as stack:
-            for ticker in tickers:
-                stack.callback(ticker.stop)
 
     def __enter__(self) -> Detector:
         return self
@@ -291,12 +269,14 @@ class Detector(Awaited, Changing):
         `watermark` and times are ISO 8601 texts, None before the first event and at the end of all.
         """
         known: dict[str, Any] = {"rules": self._rules.name, "finished": self._is_finished}
-        known |= {key: self._counts[key] for key in ("events", *SIDES)}
-        return known | (NOT_STARTED if self._running is None else self._running.status())
+        known |= self.measured.counts()
+        with_rows = frozenset(self._rules.row_names)
+        known |= NOT_STARTED if self._running is None else self._running.status()
+        return known | {"nodes": self.measured.with_counts(known["nodes"], with_rows)}
 
     # ------------------------------------------------------------------ state
 
-    @one_at_a_time
+    @measured("snapshot")
     def snapshot(self) -> Snapshot:
         """A copy of all state, between two batches; `from_snapshot` goes on from it."""
         running = self._running
@@ -305,11 +285,12 @@ class Detector(Awaited, Changing):
             "rules": self._rules.text,
             "schemas": {name: schema.empty_table() for name, schema in self._schemas.items()},
             "running": None if running is None else running.snapshot(),
-            "counts": dict(self._counts),
             "finished": self._is_finished,
+            **self.measured.snapshot(),
             **saved_book(self._book),
         }
 
+    @checkpointing
     def checkpoint(
         self, place: Place, *, keep: int = 3, storage_options: Mapping[str, Any] | None = None
     ) -> CheckpointInfo:
@@ -322,6 +303,7 @@ class Detector(Awaited, Changing):
         with CheckpointStore(place, keep=keep, storage_options=storage_options) as store:
             return store.write(self.snapshot())
 
+    @checkpointing
     def savepoint(
         self, place: Place, name: str, *, storage_options: Mapping[str, Any] | None = None
     ) -> CheckpointInfo:
@@ -374,11 +356,13 @@ class Detector(Awaited, Changing):
         clock = options.get("clock", now_us)
         detector = cls(restored_book(snapshot, rules, clock()), **options)
         detector._take_over(snapshot)
+        detector.measured.begun_with = counters_of(detector)
         for name in [] if detector.restored is None else detector.restored.fresh:
             message = f"{name} has changed since its state was saved: it starts without state"
             warnings.warn(message, RuleWarning, stacklevel=3)
         return detector
 
+    @measured("update")
     def _take_on(self, book: RuleBook, given: Mapping[str, Any], beside: bool) -> Restored:
         self._become(self._with_other(book, given, beside))
         return self.restored or Restored()
@@ -411,13 +395,14 @@ class Detector(Awaited, Changing):
             self._running.execution.close()
         for name in _OF_RULES:
             setattr(self, name, getattr(other, name))
+        self.measured.keep(self._rules.names)
 
     def _take_over(self, snapshot: Snapshot) -> None:
         before = dict(self._schemas)
         for name, table in snapshot["schemas"].items():
             if name in self._known:
                 self._schemas[name] = table.schema
-        self._counts = Counter(snapshot["counts"])
+        self.measured.restore(snapshot, self._rules.names)
         self._is_finished = snapshot["finished"]
         if snapshot["running"] is None:
             return
@@ -434,6 +419,11 @@ class Detector(Awaited, Changing):
     def __reduce__(self) -> Any:
         message = "a detector is not pickled: make one in the process that needs it"
         raise StateError(f"{message}, of the text of its rules or by Detector.restore")
+
+    @property
+    def has_handlers(self) -> bool:
+        """Whether `on` names functions that are called with what comes out."""
+        return bool(self._on)
 
     def check_open(self) -> None:
         """DataError or StateError where no event can follow."""
@@ -504,9 +494,7 @@ class Detector(Awaited, Changing):
 
     def _result(self, running: Live, output: Output, rows: int, begun: float) -> Result:
         result = running.execution.result(output, rows, now_seconds() - begun, ())
-        for side in SIDES:
-            table = getattr(result, side)
-            self._counts[side] += len(table)
+        self.measured.found(output, result)
         self._call(result)
         return result
 

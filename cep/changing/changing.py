@@ -9,8 +9,10 @@ from typing import Any
 from cep.changing.book import AnyRules, RuleBook
 from cep.changing.given import KINDS
 from cep.changing.versions import RuleVersions, versions_of
+from cep.engine.algebra.errors import CepError
 from cep.engine.state.limits import Limit
 from cep.engine.state.restoring import Restored
+from cep.observability.measured import Measured
 from cep.rules import as_rules
 from cep.taking_turns import TakingTurns
 
@@ -28,6 +30,7 @@ class Changing(TakingTurns, ABC):
 
     _book: RuleBook
     _clock: Callable[[], int]
+    measured: Measured
 
     @abstractmethod
     def check_open(self) -> None:
@@ -107,8 +110,17 @@ class Changing(TakingTurns, ABC):
         self.check_open()
         while True:
             seen = self._book
-            book = make(seen, self._clock())
+            book = self._made(make, seen)
             with self.lock:
                 if self._book is seen:
                     self.check_open()
                     return Restored() if book is seen else self._take_on(book, given, beside)
+
+    def _made(self, make: Make, seen: RuleBook) -> RuleBook:
+        """What is refused counts as an update that failed."""
+        try:
+            return make(seen, self._clock())
+        except CepError:
+            with self.lock:
+                self.measured.failed["update"] += 1
+            raise

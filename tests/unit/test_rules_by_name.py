@@ -169,6 +169,7 @@ def test_what_is_refused_says_why_and_changes_nothing(how: str, what: str, messa
     before = detector.rules, detector.rules.current, detector.status()
     with pytest.raises(cep.RuleError, match=f"(?s){message}"):
         getattr(detector, how)(what)
+    assert detector.measured.failed == {"update": 1}
     assert (detector.rules, detector.rules.current, detector.status()) == before
     assert names(detector.process(event(1, 2))) == ["p", "q"]
 
