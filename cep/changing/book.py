@@ -15,9 +15,10 @@ from cep.changing.statements import (
     with_digests,
 )
 from cep.engine.algebra.errors import Problem, RuleError
+from cep.engine.algebra.pattern import Pattern
 from cep.engine.dataflow.readers import statements_read
 from cep.engine.io.source import did_you_mean
-from cep.rules import Built, Rules, as_rules, compile  # noqa: A004 - what users call it
+from cep.rules import Built, Rules, Unfinished, as_rules, compile  # noqa: A004 - what users call it
 
 AnyRules = Rules | str | Built | Iterable[Built]
 LISTED = 20  # names in a message
@@ -211,3 +212,10 @@ def _given(given: AnyRules) -> tuple[tuple[Statement, ...], Like]:
 def as_book(rules: AnyRules | RuleBook, now_us: int) -> RuleBook:
     """A book as it is, anything else compiled."""
     return rules if isinstance(rules, RuleBook) else RuleBook.begin(as_rules(rules), now_us)
+
+
+def repeatable(rules: AnyRules) -> AnyRules:
+    """The same, to be read more than once."""
+    if isinstance(rules, Rules | str | Pattern | Unfinished):
+        return rules
+    return tuple(rules)

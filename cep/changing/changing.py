@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cep.changing.book import AnyRules, RuleBook
+from cep.changing.book import AnyRules, RuleBook, repeatable
 from cep.changing.given import KINDS
 from cep.changing.versions import RuleVersions, versions_of
 from cep.engine.algebra.errors import CepError
@@ -59,9 +59,9 @@ class Changing(TakingTurns, ABC):
         place of those that there were (None: they stay). Raises what the constructor raises for
         rules that do not fit.
         """
-        known = as_rules(rules)
+        said = repeatable(rules)
         given = {"tables": tables, "limits": limits, "on": on}
-        return self._change(lambda book, now_us: book.updated(known, now_us), given)
+        return self._change(lambda book, now_us: book.updated(as_rules(said), now_us), given)
 
     def add(
         self,
@@ -75,15 +75,17 @@ class Changing(TakingTurns, ABC):
 
         `tables`, `limits` and `on` are given for them, beside those that there are.
         """
+        said = repeatable(rules)
         given = {"tables": tables, "limits": limits, "on": on}
-        return self._change(lambda book, now_us: book.added(rules, now_us), given, beside=True)
+        return self._change(lambda book, now_us: book.added(said, now_us), given, beside=True)
 
     def replace(self, rules: AnyRules) -> Restored:
         """Put statements in the place of those that have their names.
 
         One that says what it said before keeps its version and its state.
         """
-        return self._change(lambda book, now_us: book.replaced(rules, now_us))
+        said = repeatable(rules)
+        return self._change(lambda book, now_us: book.replaced(said, now_us))
 
     def remove(self, *names: str) -> Restored:
         """Forget statements: patterns, features (also as NAME on STREAM), all that has a name.
