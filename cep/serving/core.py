@@ -235,7 +235,7 @@ class Core:
 
     def _look_at(self, detector: Detector) -> None:
         """What the rules say of the streams."""
-        streams = detector.rules.base_streams
+        streams = detector.rules.current.base_streams
         id_field = self._settings.id_field
         self._sources: dict[str, Source] = {}
         for stream in streams:

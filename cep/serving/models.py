@@ -119,12 +119,21 @@ class RulesRefusedModel(RefusedModel):
     problems: list[ProblemModel] | None = None
 
 
+class StatementModel(BaseModel):
+    """A statement of the rules. `version` counts what it has said, `since` is when it began to."""
+
+    name: str
+    kind: str
+    version: int
+    state: str
+    since: datetime
+
+
 class RulesModel(BaseModel):
-    """The rules in force."""
+    """`text`: of the rules in force. `statements`: of them, and those that are disabled."""
 
     text: str
-    patterns: list[str]
-    streams: list[str]
+    statements: list[StatementModel]
 
 
 class RulesChangedModel(BaseModel):

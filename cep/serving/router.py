@@ -136,13 +136,13 @@ def _add_rules(router: APIRouter, service: Service) -> None:
 
     async def get_rules() -> Response:
         """The rules in force."""
-        rules = await service.rules()
-        names = {
-            "text": rules.text,
-            "patterns": [pattern.name for pattern in rules.patterns],
-            "streams": [stream.name for stream in rules.base_streams],
+        versions = await service.rules()
+        named = ("name", "kind", "version", "state", "since")
+        told = {
+            "text": versions.text,
+            "statements": [{name: getattr(each, name) for name in named} for each in versions],
         }
-        return JSONResponse(names)
+        return Response(to_json(told), media_type=JSON)
 
     async def put_rules(request: Request) -> Response:
         """Go on with other rules (their text) from the next event on.

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from cep.changing.versions import RuleVersions
 from cep.engine.algebra.errors import DataError
 from cep.engine.state.restoring import Restored
 from cep.rules import Rules, check
@@ -128,11 +129,13 @@ class Service:
 
     async def change_rules(self, text: str) -> tuple[Restored, Rules]:
         """See `Core.change_rules`. What became of each statement, and the rules now in force."""
-        return await self._in_turn(lambda: (self.core.change_rules(text), self.core.detector.rules))
+        return await self._in_turn(
+            lambda: (self.core.change_rules(text), self.core.detector.rules.current)
+        )
 
-    async def rules(self) -> Rules:
-        """The rules in force."""
-        return self.core.detector.rules
+    async def rules(self) -> RuleVersions:
+        """All statements with their versions."""
+        return await self._in_turn(lambda: self.core.detector.rules)
 
     async def status(self) -> dict[str, Any]:
         """That of the detector, and in `service` what only the service knows."""
