@@ -97,10 +97,11 @@ class Core:
         Lines that are no events are told in it. Raises DataError, and nothing is taken.
         """
         source = self._source(stream)
-        lines = read_lines(body, source.read, self.unknown)
+        id_field = self._settings.id_field
+        lines = read_lines(body, source.read, self.unknown, id_field)
         new = Identified(lines.table)
-        if self._settings.id_field is not None:
-            new = identify(lines, self._settings.id_field, source.name, self.remembered)
+        if id_field is not None:
+            new = identify(lines, id_field, source.name, self.remembered)
         outcome = NO_OUTCOME
         if new.table.num_rows:
             entry = Entry(TABLE, source.name, self._now_us(), _packed(new.table))
