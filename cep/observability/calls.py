@@ -54,8 +54,7 @@ def measured(call: str) -> Callable[[Method[Of, P, R]], Method[Of, P, R]]:
                 try:
                     result = method(self, *args, **kwargs)
                 except BaseException as error:
-                    self.measured.failed[call] += 1
-                    self.measured.log.failed(call, error)
+                    self.measured.has_failed(call, error)
                     raise
                 ended = now_seconds()
                 self.measured.calls[call].add(ended - begun)

@@ -100,6 +100,11 @@ class Measured:
         if rule is not None and size:
             self.of_rules.setdefault(rule, [*NONE])[place] += size
 
+    def has_failed(self, call: str, error: BaseException) -> None:
+        """A call raises this."""
+        self.failed[call] += 1
+        self.log.failed(call, error)
+
     def wrote(self, info: CheckpointInfo, seconds: float) -> None:
         """A checkpoint is safe, so many seconds after it was asked for."""
         self.checkpoints.seconds.add(seconds)

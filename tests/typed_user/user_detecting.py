@@ -11,6 +11,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 import cep
+from cep.changing.versions import RuleVersion, RuleVersions
 from cep.engine.checkpoint.store import CheckpointInfo
 from cep.engine.state.restoring import Restored
 from cep.results.errors import ErrorTable
@@ -76,7 +77,9 @@ def process(detector: cep.Detector) -> list[Match]:
     assert_type(detector.tick(), cep.Result)
     assert_type(detector.current("highs"), pa.Table)
     assert_type(detector.status(), dict[str, Any])
-    assert_type(detector.rules, cep.Rules)
+    assert_type(detector.rules, RuleVersions)
+    assert_type(detector.rules["rise"], RuleVersion)
+    assert_type(detector.rules.current, cep.Rules)
     return found
 
 

@@ -168,11 +168,11 @@ def test_single_events_have_spans_where_they_are_asked_for() -> None:
     )
 
 
-def test_a_span_says_what_an_update_was_refused_for() -> None:
+def test_a_span_says_what_a_call_failed_for() -> None:
     detector = cep.Detector(RULES)
     _, exporter = traced(detector)
-    with pytest.raises(cep.RuleError):
-        detector.update("pattern up from nowhere")
+    with pytest.raises(cep.DataError):
+        detector.process_batch([event(1, 1.0)], "nowhere")
     (span,) = exporter.get_finished_spans()
     assert span.status.status_code is StatusCode.ERROR
     assert [each.name for each in span.events] == ["exception"]

@@ -1,0 +1,128 @@
+"""What takes other rules between two events: as a whole, or statement by statement."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cep.changing.book import AnyRules, RuleBook, repeatable
+from cep.changing.given import KINDS
+from cep.changing.versions import RuleVersions, versions_of
+from cep.engine.algebra.errors import CepError
+from cep.engine.state.limits import Limit
+from cep.engine.state.restoring import Restored
+from cep.observability.measured import Measured
+from cep.rules import as_rules
+from cep.taking_turns import TakingTurns
+
+NOTHING: Mapping[str, Any] = dict.fromkeys(KINDS)
+Make = Callable[[RuleBook, int], RuleBook]
+
+
+class Changing(TakingTurns, ABC):
+    """Its rules change between two events, and what stays as it is keeps its state.
+
+    Everything here returns what became of each statement, as after a restore. What cannot be is a
+    RuleError, and then nothing has changed. Rules are compiled while events go on; then all state
+    is copied once, during which they wait: O(state).
+    """
+
+    _book: RuleBook
+    _clock: Callable[[], int]
+    measured: Measured
+
+    @abstractmethod
+    def check_open(self) -> None:
+        """DataError or StateError where no event can follow."""
+
+    @abstractmethod
+    def _take_on(self, book: RuleBook, given: Mapping[str, Any], beside: bool) -> Restored:
+        """Go on with these rules; `given` and `beside` as of `given.carried`."""
+
+    @property
+    def rules(self) -> RuleVersions:
+        """All statements with their versions; `rules.current` are those in force."""
+        return versions_of(self._book.statements, self._book.rules)
+
+    def update(
+        self,
+        rules: AnyRules,
+        *,
+        tables: Mapping[str, Any] | None = None,
+        limits: Mapping[str, Limit] | None = None,
+        on: Mapping[str, Callable[[Any], None]] | None = None,
+    ) -> Restored:
+        """Go on with other rules from the next event on; statements that are the same keep state.
+
+        What is disabled stays so where the rules have it. `tables`, `limits` and `on` take the
+        place of those that there were (None: they stay). Raises what the constructor raises for
+        rules that do not fit.
+        """
+        said = repeatable(rules)
+        given = {"tables": tables, "limits": limits, "on": on}
+        return self._change(lambda book, now_us: book.updated(as_rules(said), now_us), given)
+
+    def add(
+        self,
+        rules: AnyRules,
+        *,
+        tables: Mapping[str, Any] | None = None,
+        limits: Mapping[str, Limit] | None = None,
+        on: Mapping[str, Callable[[Any], None]] | None = None,
+    ) -> Restored:
+        """Add statements, as text or built in Python. None of their names is there yet.
+
+        `tables`, `limits` and `on` are given for them, beside those that there are.
+        """
+        said = repeatable(rules)
+        given = {"tables": tables, "limits": limits, "on": on}
+        return self._change(lambda book, now_us: book.added(said, now_us), given, beside=True)
+
+    def replace(self, rules: AnyRules) -> Restored:
+        """Put statements in the place of those that have their names.
+
+        One that says what it said before keeps its version and its state.
+        """
+        said = repeatable(rules)
+        return self._change(lambda book, now_us: book.replaced(said, now_us))
+
+    def remove(self, *names: str) -> Restored:
+        """Forget statements: patterns, features (also as NAME on STREAM), all that has a name.
+
+        Nobody else may read them.
+        """
+        return self._change(lambda book, now_us: book.removed(names, now_us))
+
+    def disable(self, *names: str) -> Restored:
+        """Stop running patterns, aggregates or joins, which nobody else may read.
+
+        Their state is let go, their text stays in `rules`, also over updates and restores.
+        """
+        return self._change(lambda book, now_us: book.disabled(names, now_us))
+
+    def enable(self, *names: str) -> Restored:
+        """Run again what was disabled; it begins without state."""
+        return self._change(lambda book, now_us: book.enabled(names, now_us))
+
+    def _change(
+        self, make: Make, given: Mapping[str, Any] = NOTHING, *, beside: bool = False
+    ) -> Restored:
+        """Rules are compiled without the lock: again, where others have changed meanwhile."""
+        self.check_open()
+        while True:
+            seen = self._book
+            book = self._made(make, seen)
+            with self.lock:
+                if self._book is seen:
+                    self.check_open()
+                    return Restored() if book is seen else self._take_on(book, given, beside)
+
+    def _made(self, make: Make, seen: RuleBook) -> RuleBook:
+        """What is refused counts as an update that failed."""
+        try:
+            return make(seen, self._clock())
+        except CepError as error:
+            with self.lock:
+                self.measured.has_failed("update", error)
+            raise
