@@ -33,9 +33,9 @@ from cep.engine.state.restoring import Restored
 from cep.engine.state.snapshot import Snapshot
 from cep.execution import Execution
 from cep.live import Live, LiveOptions
-from cep.observability.calls import checkpointing, measured
+from cep.observability import logs
+from cep.observability.calls import checkpointing, measured, taken_over, updating
 from cep.observability.measured import Measured
-from cep.observability.readings import counters_of
 from cep.options import SIDES, DetectorOptions
 from cep.results.result import Result
 from cep.rules import RuleWarning
@@ -271,6 +271,11 @@ class Detector(Awaited, Attended, Changing):
         known |= NOT_STARTED if self._running is None else self._running.status()
         return known | {"nodes": self.measured.with_counts(known["nodes"], with_rows)}
 
+    def limit_counts(self) -> dict[str, tuple[int, int]]:
+        """Of each pattern with a limit: runs that it has refused, and that it has dropped."""
+        running, limits = self._running, self._options.limits
+        return {} if running is None else running.execution.runtime.limit_counts(limits)
+
     # ------------------------------------------------------------------ state
 
     @measured("snapshot")
@@ -331,6 +336,7 @@ class Detector(Awaited, Attended, Changing):
             found = store.latest() if savepoint is None else store.read(savepoint)
         if found is None:
             raise CheckpointError(f"{place}: no checkpoint to go on from")
+        logs.read(found.info)
         return cls.from_snapshot(found.snapshot, rules, **options)
 
     @classmethod
@@ -353,13 +359,13 @@ class Detector(Awaited, Attended, Changing):
         clock = options.get("clock", now_us)
         detector = cls(restored_book(snapshot, rules, clock()), **options)
         detector._take_over(snapshot)
-        detector.measured.begun_with = counters_of(detector)
+        taken_over(detector, detector.restored)
         for name in [] if detector.restored is None else detector.restored.fresh:
             message = f"{name} has changed since its state was saved: it starts without state"
             warnings.warn(message, RuleWarning, stacklevel=3)
         return detector
 
-    @measured("update")
+    @updating
     def _take_on(self, book: RuleBook, given: Mapping[str, Any], beside: bool) -> Restored:
         self._become(self._with_other(book, given, beside))
         return self.restored or Restored()

@@ -175,7 +175,7 @@ class Changing(TakingTurns, ABC):
         """What is refused counts as an update that failed."""
         try:
             return make(seen, self._clock())
-        except CepError:
+        except CepError as error:
             with self.lock:
-                self.measured.failed["update"] += 1
+                self.measured.has_failed("update", error)
             raise
