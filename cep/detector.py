@@ -401,10 +401,12 @@ class Detector(Awaited, Attended, Changing):
         self._shadow.share_lock()
         return self._shadow
 
-    def _promote(self, other: Detector, handlers: dict[str, Any]) -> None:
+    @updating
+    def _promote(self, other: Detector, handlers: dict[str, Any]) -> Restored:
         """Go on as the detector of a shadow."""
         other._on, other._book = handlers, other._book.after(self._book, self._clock())
         self._become(other)
+        return self.restored or Restored()
 
     def _become(self, other: Detector) -> None:
         if self._running is not None:

@@ -13,13 +13,16 @@ from cep.changing.report import ShadowReport, report_of
 from cep.engine.algebra.errors import StateError
 from cep.engine.io.readers import to_read_twice
 from cep.engine.state.restoring import Restored
+from cep.observability.logs import Log, say
 from cep.results.result import Result
 
 if TYPE_CHECKING:
     from cep.changing.book import RuleBook
     from cep.detector import Detector
+    from cep.engine.results import Output
+    from cep.observability.logs import LimitCounts
+    from cep.results.errors import ErrorTable
 
-LOG = logging.getLogger("cep")
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -38,6 +41,16 @@ class LastReading:
     def again(self) -> int:
         """What it said last."""
         return self.last_us
+
+
+class Unheard(Log):
+    """What happens in the shadow is in its report, and in no log."""
+
+    def found(self, output: Output, errors: ErrorTable | None) -> None: ...
+
+    def failed(self, call: str, error: BaseException) -> None: ...
+
+    def limits(self, counts: LimitCounts) -> None: ...
 
 
 class Shadow:
@@ -59,6 +72,7 @@ class Shadow:
         self._clock = clock
         self._is_at_work = False
         self._restored = other.restored or Restored()
+        other.measured.log = Unheard()
         old, new = ([p.name for p in d.rules.current.patterns] for d in (detector, other))
         self._patterns = list(dict.fromkeys([*old, *new]))
         self._comparison = Comparison(frozenset(old) & frozenset(new))
@@ -87,8 +101,7 @@ class Shadow:
                 why = "" if self.error is None else f" ({self.error})"
                 raise StateError(f"the shadow has ended{why}: begin another one")
             self._detach()
-            self._detector._promote(self._other, self._handlers)
-            return self._restored
+            return self._detector._promote(self._other, self._handlers)
 
     def stop(self) -> None:
         """End it; what it has found out stays in `report`."""
@@ -137,7 +150,7 @@ class Shadow:
             if self._other.is_finished:
                 self._detach()
         except Exception as error:
-            LOG.exception("the shadow of a detector has ended")
+            say(logging.ERROR, "shadow_failed", "the shadow of a detector has ended", error)
             self.error = error
             self.stop()
         except BaseException:
