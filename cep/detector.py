@@ -12,10 +12,12 @@ import pyarrow as pa
 
 from cep.attended import Attended
 from cep.awaited import Awaited
+from cep.callbacks import CallbackError
 from cep.changing.book import AnyRules, RuleBook, as_book
 from cep.changing.changing import Changing
 from cep.changing.given import KINDS, apart, carried, joined
 from cep.changing.saved import restored_book, saved_book
+from cep.changing.shadow import LastReading, Shadow, followed
 from cep.engine.algebra.errors import CepError, DataError, StateError
 from cep.engine.algebra.pattern import Pattern, Stream
 from cep.engine.algebra.plan import NodeKind
@@ -59,18 +61,6 @@ _OF_RULES = (
     "_running",
     "restored",
 )
-
-
-class CallbackError(CepError):
-    """A function given to `on` has failed. The events have been taken: do not give them again.
-
-    `result` is what the call would have returned.
-    """
-
-    def __init__(self, name: str, error: Exception, result: Result) -> None:
-        self.result = result
-        what = f"{type(error).__name__}: {error}"
-        super().__init__(f"the function for {name!r} failed ({what}); the events have been taken")
 
 
 class Detector(Awaited, Attended, Changing):
@@ -146,6 +136,7 @@ class Detector(Awaited, Attended, Changing):
     # ------------------------------------------------------------------ events and time
 
     @measured("process")
+    @followed
     def process(self, event: Any, stream: str | None = None) -> Result:
         """Take one event: a dict of its fields, or an object that has them.
 
@@ -155,6 +146,7 @@ class Detector(Awaited, Attended, Changing):
         return self._take([event], stream)
 
     @measured("process_batch")
+    @followed
     def process_batch(self, events: Any, stream: str | None = None) -> Result:
         """Take what has arrived: a table, a list of dicts or objects, whatever `Rules.run` takes.
 
@@ -178,6 +170,7 @@ class Detector(Awaited, Attended, Changing):
         return self._result(running, output, taken.rows, begun)
 
     @measured("advance_to")
+    @followed
     def advance_to(self, time: When, stream: str | None = None) -> Result:
         """Promise that no event at or before this time will come, of one stream or of all.
 
@@ -192,6 +185,7 @@ class Detector(Awaited, Attended, Changing):
         return self._result(running, output, 0, begun)
 
     @measured("tick")
+    @followed
     def tick(self) -> Result:
         """Let the clock tell: idle sources stop holding others back, processing time goes on."""
         self.check_open()
@@ -210,6 +204,7 @@ class Detector(Awaited, Attended, Changing):
         return self._finish(stream)
 
     @one_at_a_time
+    @followed
     def _finish(self, stream: str | None) -> Result:
         self.check_open()
         begun = now_seconds()
@@ -231,6 +226,7 @@ class Detector(Awaited, Attended, Changing):
             self._dismiss()
         finally:
             with self.lock:
+                self.stop_shadow()
                 self._is_closed = True
                 self.stop_worker()
                 if self._running is not None:
@@ -243,6 +239,7 @@ class Detector(Awaited, Attended, Changing):
         self.close()
 
     @one_at_a_time
+    @followed
     def reload(self, table: str, rows: Any) -> None:
         """Look up in other rows from the next event on. DataError where they do not fit.
 
@@ -396,6 +393,21 @@ class Detector(Awaited, Attended, Changing):
             raise
         return other
 
+    def _begin_shadow(self, book: RuleBook, given: Mapping[str, Any]) -> Shadow:
+        reading = LastReading(self._clock)
+        other = self._with_other(book, given, False)
+        handlers, other._on, other._clock = other._on, {}, reading.again
+        self._clock, self._shadow = reading, Shadow(self, other, handlers, reading)
+        self._shadow.share_lock()
+        return self._shadow
+
+    @updating
+    def _promote(self, other: Detector, handlers: dict[str, Any]) -> Restored:
+        """Go on as the detector of a shadow."""
+        other._on, other._book = handlers, other._book.after(self._book, self._clock())
+        self._become(other)
+        return self.restored or Restored()
+
     def _become(self, other: Detector) -> None:
         if self._running is not None:
             self._running.execution.close()
@@ -430,6 +442,11 @@ class Detector(Awaited, Attended, Changing):
     def has_handlers(self) -> bool:
         """Whether `on` names functions that are called with what comes out."""
         return bool(self._on)
+
+    @property
+    def is_finished(self) -> bool:
+        """No event can follow, since the detector was told that none will come."""
+        return self._is_finished
 
     def check_open(self) -> None:
         """DataError or StateError where no event can follow."""

@@ -63,6 +63,16 @@ class RuleBook:
         """Other rules in place of these."""
         return self.begin(rules, now_us, self.statements)
 
+    def after(self, before: RuleBook, now_us: int) -> RuleBook:
+        """The same, where it takes the place of another one later than it was made."""
+        statements = _with_versions(self.statements, before.statements, now_us)
+        return replace(self, statements=statements)
+
+    def beside(self, other: RuleBook) -> list[Statement]:
+        """The statements in force that are not those of the other one."""
+        there = {(statement.known, statement.digest) for statement in _in_force(other.statements)}
+        return [s for s in _in_force(self.statements) if (s.known, s.digest) not in there]
+
     # ------------------------------------------------------------------ one by one
 
     def added(self, given: AnyRules, now_us: int) -> RuleBook:

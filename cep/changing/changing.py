@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from cep.changing.book import AnyRules, RuleBook, repeatable
 from cep.changing.given import KINDS
+from cep.changing.shadow import Shadow
 from cep.changing.versions import RuleVersions, versions_of
-from cep.engine.algebra.errors import CepError
+from cep.engine.algebra.errors import CepError, StateError
 from cep.engine.state.limits import Limit
 from cep.engine.state.restoring import Restored
 from cep.observability.measured import Measured
@@ -17,6 +18,7 @@ from cep.rules import as_rules
 from cep.taking_turns import TakingTurns
 
 NOTHING: Mapping[str, Any] = dict.fromkeys(KINDS)
+T = TypeVar("T")
 Make = Callable[[RuleBook, int], RuleBook]
 
 
@@ -29,6 +31,7 @@ class Changing(TakingTurns, ABC):
     """
 
     _book: RuleBook
+    _shadow: Shadow | None = None
     _clock: Callable[[], int]
     measured: Measured
 
@@ -43,7 +46,8 @@ class Changing(TakingTurns, ABC):
     @property
     def rules(self) -> RuleVersions:
         """All statements with their versions; `rules.current` are those in force."""
-        return versions_of(self._book.statements, self._book.rules)
+        book, shadow = self._book, self._shadow
+        return versions_of(book.statements, book.rules, shadow.book.beside(book) if shadow else ())
 
     def update(
         self,
@@ -61,7 +65,7 @@ class Changing(TakingTurns, ABC):
         """
         said = repeatable(rules)
         given = {"tables": tables, "limits": limits, "on": on}
-        return self._change(lambda book, now_us: book.updated(as_rules(said), now_us), given)
+        return self._updated(lambda book, now_us: book.updated(as_rules(said), now_us), given)
 
     def add(
         self,
@@ -77,7 +81,7 @@ class Changing(TakingTurns, ABC):
         """
         said = repeatable(rules)
         given = {"tables": tables, "limits": limits, "on": on}
-        return self._change(lambda book, now_us: book.added(said, now_us), given, beside=True)
+        return self._updated(lambda book, now_us: book.added(said, now_us), given, beside=True)
 
     def replace(self, rules: AnyRules) -> Restored:
         """Put statements in the place of those that have their names.
@@ -85,38 +89,87 @@ class Changing(TakingTurns, ABC):
         One that says what it said before keeps its version and its state.
         """
         said = repeatable(rules)
-        return self._change(lambda book, now_us: book.replaced(said, now_us))
+        return self._updated(lambda book, now_us: book.replaced(said, now_us))
 
     def remove(self, *names: str) -> Restored:
         """Forget statements: patterns, features (also as NAME on STREAM), all that has a name.
 
         Nobody else may read them.
         """
-        return self._change(lambda book, now_us: book.removed(names, now_us))
+        return self._updated(lambda book, now_us: book.removed(names, now_us))
 
     def disable(self, *names: str) -> Restored:
         """Stop running patterns, aggregates or joins, which nobody else may read.
 
         Their state is let go, their text stays in `rules`, also over updates and restores.
         """
-        return self._change(lambda book, now_us: book.disabled(names, now_us))
+        return self._updated(lambda book, now_us: book.disabled(names, now_us))
 
     def enable(self, *names: str) -> Restored:
         """Run again what was disabled; it begins without state."""
-        return self._change(lambda book, now_us: book.enabled(names, now_us))
+        return self._updated(lambda book, now_us: book.enabled(names, now_us))
 
-    def _change(
+    def shadow(
+        self,
+        rules: AnyRules,
+        *,
+        tables: Mapping[str, Any] | None = None,
+        limits: Mapping[str, Limit] | None = None,
+    ) -> Shadow:
+        """Run other rules beside those in force from the next event on, to see what would differ.
+
+        Statements that are the same begin with the state that they have here, others without.
+        Each event costs the time of both. What there is to know is in `Shadow.report`; nothing of
+        it comes out here. While there is a shadow the rules do not change, but by its `promote`.
+        It is in no snapshot.
+        """
+        said = repeatable(rules)
+        given = {"tables": tables, "limits": limits, "on": None}
+        return self._change(
+            lambda book, now_us: book.updated(as_rules(said), now_us),
+            lambda book: self._begin_shadow(book, given),
+        )
+
+    def stop_shadow(self) -> None:
+        """End the shadow, where there is one."""
+        if self._shadow is not None:
+            self._shadow.stop()
+
+    @abstractmethod
+    def _begin_shadow(self, book: RuleBook, given: Mapping[str, Any]) -> Shadow:
+        """Other rules beside these."""
+
+    def forget_threads(self) -> None:
+        """In the child of a fork: they are not there."""
+        super().forget_threads()
+        if self._shadow is not None:
+            self._shadow.share_lock()
+
+    # ------------------------------------------------------------------ inside
+
+    def _updated(
         self, make: Make, given: Mapping[str, Any] = NOTHING, *, beside: bool = False
     ) -> Restored:
+        def take_on(book: RuleBook) -> Restored:
+            return Restored() if book is self._book else self._take_on(book, given, beside)
+
+        return self._change(make, take_on)
+
+    def _change(self, make: Make, then: Callable[[RuleBook], T]) -> T:
         """Rules are compiled without the lock: again, where others have changed meanwhile."""
-        self.check_open()
+        self._check_may_change()
         while True:
             seen = self._book
             book = self._made(make, seen)
             with self.lock:
                 if self._book is seen:
-                    self.check_open()
-                    return Restored() if book is seen else self._take_on(book, given, beside)
+                    self._check_may_change()
+                    return then(book)
+
+    def _check_may_change(self) -> None:
+        self.check_open()
+        if self._shadow is not None:
+            raise StateError("other rules run in the shadow: promote or stop them first")
 
     def _made(self, make: Make, seen: RuleBook) -> RuleBook:
         """What is refused counts as an update that failed."""
