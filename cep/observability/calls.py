@@ -102,11 +102,13 @@ def written(detector: Observed, write: Callable[[], CheckpointInfo]) -> Checkpoi
             info = write()
         except BaseException as error:
             with detector.lock:
-                detector.measured.not_wrote(error, now_seconds() - begun)
+                detector.measured.checkpoints.failures += 1
+            logs.not_written(error, now_seconds() - begun)
             raise
         seconds = now_seconds() - begun
         with detector.lock:
             detector.measured.wrote(info, seconds)
+        logs.wrote(info, seconds)
         if spans is not None:
             tell(info)
         return info
