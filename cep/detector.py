@@ -10,7 +10,6 @@ from typing import Any, Literal, Unpack
 
 import pyarrow as pa
 
-from cep.attended import Attended
 from cep.awaited import Awaited
 from cep.callbacks import CallbackError
 from cep.changing.book import AnyRules, RuleBook, as_book
@@ -63,7 +62,7 @@ _OF_RULES = (
 )
 
 
-class Detector(Awaited, Attended, Changing):
+class Detector(Awaited, Changing):
     """Rules that run over events as they come.
 
     Several threads may share one: their calls are worked on one after the other. It goes through a

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import os
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
+from cep.attended import Attended
 from cep.changing.book import AnyRules, RuleBook, repeatable
 from cep.changing.given import KINDS
 from cep.changing.shadow import Shadow
+from cep.changing.statements import Like, statements_of
 from cep.changing.versions import RuleVersions, versions_of
+from cep.changing.watcher import Watcher
 from cep.engine.algebra.errors import CepError, StateError
 from cep.engine.state.limits import Limit
 from cep.engine.state.restoring import Restored
 from cep.observability.measured import Measured
-from cep.rules import as_rules
-from cep.taking_turns import TakingTurns
+from cep.rules import Rules, as_rules
 
 NOTHING: Mapping[str, Any] = dict.fromkeys(KINDS)
 T = TypeVar("T")
 Make = Callable[[RuleBook, int], RuleBook]
 
 
-class Changing(TakingTurns, ABC):
+class Changing(Attended):
     """Its rules change between two events, and what stays as it is keeps its state.
 
     Everything here returns what became of each statement, as after a restore. What cannot be is a
@@ -34,10 +38,6 @@ class Changing(TakingTurns, ABC):
     _shadow: Shadow | None = None
     _clock: Callable[[], int]
     measured: Measured
-
-    @abstractmethod
-    def check_open(self) -> None:
-        """DataError or StateError where no event can follow."""
 
     @abstractmethod
     def _take_on(self, book: RuleBook, given: Mapping[str, Any], beside: bool) -> Restored:
@@ -145,7 +145,38 @@ class Changing(TakingTurns, ABC):
         if self._shadow is not None:
             self._shadow.share_lock()
 
+    def watch(
+        self, path: str | os.PathLike[str], handle: Callable[[Watcher], None] | None = None
+    ) -> Watcher:
+        """Keep the rules those of a file, or of all `*.cep` of a directory, on a thread of its own.
+
+        The rules are read at once: raises what is wrong with them, and watches nothing then. After
+        that each change of the files is an `update`; files that cannot be read or do not compile
+        change nothing, are logged and in `Watcher.error` until they are right. `handle` is called
+        on the thread after each change, good or bad. Functions and values of parameters that are in
+        force stay. Ends with `stop` or `with`, with `finish` and `close`. Needs `cep[watch]`.
+        """
+        self.check_open()
+        name = os.fspath(path)
+        watcher = Watcher(name, self._take_read, lambda: self._like(name), handle)
+        self._attendants.append(watcher)
+        try:
+            watcher.begin()
+        except BaseException:
+            self._attendants.remove(watcher)
+            raise
+        return watcher
+
     # ------------------------------------------------------------------ inside
+
+    def _like(self, name: str) -> Like:
+        return replace(Like.of(self._book.rules), name=name)
+
+    def _take_read(self, rules: Rules) -> Restored:
+        """Rules that say what is in force already change nothing."""
+        now = [(statement.known, statement.digest) for statement in self._book.statements]
+        is_same = now == [(each.known, each.digest) for each in statements_of(rules)]
+        return Restored() if is_same else self.update(rules)
 
     def _updated(
         self, make: Make, given: Mapping[str, Any] = NOTHING, *, beside: bool = False

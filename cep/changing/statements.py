@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
@@ -115,11 +115,17 @@ def _digest(text: str) -> str:
 # ---- one text again
 
 
-def compile_statements(statements: Sequence[Statement], like: Like) -> Rules:
+def _warn(message: str) -> None:
+    warnings.warn(message, RuleWarning, stacklevel=3)
+
+
+def compile_statements(
+    statements: Sequence[Statement], like: Like, doubt: Callable[[str], None] = _warn
+) -> Rules:
     """The statements as rules.
 
-    Problems are told where they stand in what was given: raises RuleError, and warns of what is
-    doubtful in statements that have no digest yet.
+    Problems are told where they stand in what was given: raises RuleError, and tells `doubt` of
+    what is doubtful in statements that have no digest yet.
     """
     names = {statement.name[1:] for statement in statements if statement.kind == "parameter"}
     text = BETWEEN.join(statement.written.text for statement in statements)
@@ -133,11 +139,11 @@ def compile_statements(statements: Sequence[Statement], like: Like) -> Rules:
         )
     except RuleError as error:
         raise places.told(error) from None
-    for doubt in rules.warnings:
-        statement, problem = places.found(doubt)
+    for warning in rules.warnings:
+        statement, problem = places.found(warning)
         if statement is not None and not statement.digest:
             message = render_problem(problem, statement.origin.text, statement.origin.name)
-            warnings.warn(message.removeprefix("warning: "), RuleWarning, stacklevel=2)
+            doubt(message.removeprefix("warning: "))
     return rules
 
 

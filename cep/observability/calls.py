@@ -88,23 +88,30 @@ def checkpointing(method: Method[Of, P, CheckpointInfo]) -> Method[Of, P, Checkp
 
     @wraps(method)
     def timed(self: Of, /, *args: P.args, **kwargs: P.kwargs) -> CheckpointInfo:
-        spans = self.measured.spans
-        with NO_SPAN if spans is None else spans.around("checkpoint", NO_SPAN) as tell:
-            begun = now_seconds()
-            try:
-                info = method(self, *args, **kwargs)
-            except BaseException as error:
-                with self.lock:
-                    self.measured.not_wrote(error, now_seconds() - begun)
-                raise
-            seconds = now_seconds() - begun
-            with self.lock:
-                self.measured.wrote(info, seconds)
-            if spans is not None:
-                tell(info)
-            return info
+        return written(self, lambda: method(self, *args, **kwargs))
 
     return timed
+
+
+def written(detector: Observed, write: Callable[[], CheckpointInfo]) -> CheckpointInfo:
+    """A checkpoint of a detector, whoever writes it, timed, and said to the log."""
+    spans = detector.measured.spans
+    with NO_SPAN if spans is None else spans.around("checkpoint", NO_SPAN) as tell:
+        begun = now_seconds()
+        try:
+            info = write()
+        except BaseException as error:
+            with detector.lock:
+                detector.measured.checkpoints.failures += 1
+            logs.not_written(error, now_seconds() - begun)
+            raise
+        seconds = now_seconds() - begun
+        with detector.lock:
+            detector.measured.wrote(info, seconds)
+        logs.wrote(info, seconds)
+        if spans is not None:
+            tell(info)
+        return info
 
 
 def taken_over(detector: Observed, restored: Restored | None) -> None:

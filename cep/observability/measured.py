@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from cep.engine.checkpoint.store import CheckpointInfo
 from cep.engine.results import Output
 from cep.engine.state.snapshot import Snapshot
-from cep.observability import logs
 from cep.observability.histogram import (
     BYTES_OF_CHECKPOINTS,
     SECONDS_OF_CALLS,
@@ -110,12 +109,6 @@ class Measured:
         self.checkpoints.seconds.add(seconds)
         self.checkpoints.bytes.add(info.size_bytes)
         self.checkpoints.last_us = self.clock()
-        logs.wrote(info, seconds)
-
-    def not_wrote(self, error: BaseException, seconds: float) -> None:
-        """A checkpoint could not be written."""
-        self.checkpoints.failures += 1
-        logs.not_written(error, seconds)
 
     def look(self, now: float, limits: LimitCounts) -> None:
         """Say what limits have done, now and then."""
