@@ -31,6 +31,9 @@ from cep.progress import say_compiling
 from cep.rules import Rules
 
 IMPLAUSIBLE = "the event's time is too far ahead of the clock"
+WATCHED_MAX = (
+    100  # single events by which kernels are compiled, if at all: watching takes 3 us each
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Live:
     schema: pa.Schema
     time: EventTime | ProcessingTime
     reader: EventReader | None = None  # where single events may go past the columns
+    watched: int = 0  # single events after which kernels may have been compiled
 
     @staticmethod
     def start(
@@ -119,9 +123,17 @@ class Live:
         time_us = self.time.passes(0, read.time_us, clock_us)
         if time_us is None:
             raise NotPlainError
-        output = self.execution.runtime.process_one(read.values, time_us)
+        output = self._process_one(read.values, time_us)
         self.time.take_next(0, time_us, clock_us)
         return output
+
+    def _process_one(self, values: list[Any], time_us: int) -> Output | None:
+        process = self.execution.runtime.process_one
+        if self.watched >= WATCHED_MAX:
+            return process(values, time_us)
+        self.watched += 1
+        with when_compiling(say_compiling):
+            return process(values, time_us)
 
     @when_compiling(say_compiling)
     def advance(self, name: str | None, time_us: int, output: Output) -> None:

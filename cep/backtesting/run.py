@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cep.backtesting.backtest import Backtest
@@ -16,13 +16,13 @@ from cep.backtesting.score_table import ALL
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.pattern import Pattern
 from cep.results.values import counted
-from cep.rules import Rules, as_rules
+from cep.rules import Built, Rules, as_rules
 
 Flagged = str | Mapping[str, str | Sequence[str]] | None
 
 
 def backtest(
-    rules: Any,
+    rules: Rules | str | Built | Iterable[Built],
     data: Any,
     labels: Any,
     *,

@@ -21,7 +21,7 @@ from cep.backtesting.variants import Merged, merge
 from cep.engine.algebra.errors import DataError
 from cep.results.tabular import Tabular
 from cep.results.values import counted
-from cep.rules import as_rules
+from cep.rules import Built, Rules, as_rules
 
 Settings = Mapping[str, Any] | Iterable[Mapping[str, Any]]
 
@@ -162,7 +162,7 @@ def _arrow(values: Sequence[Any]) -> Any:
 
 
 def sweep(
-    rules: Any,
+    rules: Rules | str | Built | Iterable[Built],
     data: Any,
     labels: Any,
     settings: Settings,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Unpack
 
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
@@ -28,6 +28,7 @@ from cep.jobs.options import (
 )
 from cep.jobs.status import Counts, JobStatus
 from cep.jobs.tables import OWN
+from cep.options import JobOptions
 from cep.rules import Rules
 from cep.rules import compile as compile_rules
 
@@ -62,7 +63,7 @@ class Job:
         keep: int = 3,
         workers: int = 1,
         detector: Start | None = None,
-        **options: Any,
+        **options: Unpack[JobOptions],
     ) -> None:
         self._source = as_source(source)
         self._rules = compile_rules(rules) if isinstance(rules, str) else rules
@@ -159,7 +160,7 @@ def _store_at(checkpoint: Any, keep: int) -> Callable[[], Store] | None:
     return open_store
 
 
-def _detector_of(rules: Rules, workers: int, options: Mapping[str, Any]) -> Start:
+def _detector_of(rules: Rules, workers: int, options: JobOptions) -> Start:
     def start(snapshot: Snapshot | None) -> JobDetector:
         """Imported here: compiled kernels cost time that a refused job need not spend."""
         from cep.detector import Detector

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
 import pyarrow as pa
 
@@ -32,7 +32,7 @@ class ErrorRow:
     reason: str
     pattern: str | None
     variable: str | None
-    time: Any
+    time: datetime | None
     event: str
 
 

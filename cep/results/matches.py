@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
@@ -60,16 +61,16 @@ class Match:
         return next((s for s in layout.streams if not names or s.name in names), None)
 
     @property
-    def start(self) -> Any:
-        return self._source.starts[self._index].as_py()
+    def start(self) -> datetime:
+        return _moment(self._source.starts, self._index)
 
     @property
-    def end(self) -> Any:
-        return self._source.ends[self._index].as_py()
+    def end(self) -> datetime:
+        return _moment(self._source.ends, self._index)
 
     @property
-    def at(self) -> Any:
-        return self._source.found_at[self._index].as_py()
+    def at(self) -> datetime:
+        return _moment(self._source.found_at, self._index)
 
     @property
     def id(self) -> str:
@@ -119,6 +120,11 @@ class Match:
         from cep.display.matches import match_html
 
         return match_html(self)
+
+
+def _moment(times: Any, index: int) -> datetime:
+    moment: datetime = times[index].as_py()
+    return moment
 
 
 class MatchTable(Tabular):

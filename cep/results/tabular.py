@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
 
 
 class Tabular(ABC):
@@ -21,12 +25,12 @@ class Tabular(ABC):
         table: Any = self.to_arrow()
         return table.__arrow_c_stream__(requested_schema)
 
-    def to_pandas(self) -> Any:
+    def to_pandas(self) -> pandas.DataFrame:
         """`to_arrow()` as a DataFrame of pandas."""
         return self.to_arrow().to_pandas()
 
-    def to_polars(self) -> Any:
+    def to_polars(self) -> polars.DataFrame:
         """`to_arrow()` as a DataFrame of polars."""
-        import polars
+        from polars import DataFrame
 
-        return polars.from_arrow(self.to_arrow())
+        return DataFrame(self.to_arrow())

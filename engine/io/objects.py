@@ -48,9 +48,9 @@ def field_names(kind: Any) -> tuple[str, ...] | None:
 
 
 def plain(value: Any) -> Any:
-    """A value as Arrow knows it: members of an enumeration and UUIDs are what they stand for.
+    r"""A value as Arrow knows it: members of an enumeration and UUIDs are what they stand for.
 
-    In a text a surrogate that is not one of a pair (JSON can have one) is no character: it is
+    In a text a surrogate that is not one of a pair (JSON may have `\ud800`) is no character: it is
     replaced by U+FFFD.
     """
     if isinstance(value, Enum):

@@ -286,13 +286,19 @@ class Family:
         """Completed matches of each that wait for runs that began earlier."""
         return sum_of([runs.held_back() for runs in self.shards])
 
+    def limit_counts(self) -> tuple[int, int]:
+        """Runs that a limit did not let come into being, and those that made way for others."""
+        runs = [family.runs for family in self.shards]
+        return sum(each.refused for each in runs), sum(each.dropped for each in runs)
+
     def status(self) -> list[dict[str, int]]:
         """Of each what is open, and what limits have done, as plain values; bytes are shared."""
         open_runs = sum_of([runs.open_runs() for runs in self.shards]).tolist()
         held_back = self.held_back().tolist()
+        refused, dropped = self.limit_counts()
         of_all = {
-            "refused_runs": sum(family.runs.refused for family in self.shards),
-            "dropped_runs": sum(family.runs.dropped for family in self.shards),
+            "refused_runs": refused,
+            "dropped_runs": dropped,
             "bytes": sum(family.runs.bytes_held for family in self.shards) // len(self.operators),
         }
         return [

@@ -11,11 +11,12 @@ ahead.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -202,8 +203,20 @@ class Runtime:
         raise KeyError(name)
 
     def status(self) -> dict[str, Any]:
-        """Per pattern and aggregate what is open, as plain values."""
-        return {"nodes": {n: s for task in self.tasks for n, s in task.status().items()}}
+        """Per pattern and aggregate what is open, and the memory that state takes."""
+        nodes = {n: s for task in self.tasks for n, s in task.status().items()}
+        size = Counter(dict.fromkeys(("runs", "windows", "features", "events", "keys"), 0))
+        for state in nodes.values():
+            size["windows" if "panes" in state else "runs"] += state["bytes"]
+        for task in self.tasks:
+            size.update(task.bytes_held())
+        return {"nodes": nodes, "state_bytes": dict(size)}
+
+    def limit_counts(self, patterns: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Of these patterns: runs that a limit has refused, and that it has dropped."""
+        if not patterns:
+            return {}
+        return {name: n for task in self.tasks for name, n in task.limit_counts(patterns).items()}
 
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""
@@ -217,7 +230,7 @@ class Runtime:
         self._check_whole()
         return {
             "texts": self._texts.snapshot(),
-            "prints": fingerprints(self.flow, self._functions),
+            "prints": self._prints,
             "tasks": {task.plan.name: task.snapshot() for task in self.tasks},
         }
 
@@ -228,8 +241,7 @@ class Runtime:
         now; the others start afresh. A feature is a statement, whoever reads it.
         """
         plans = [task.plan for task in self.tasks]
-        prints = fingerprints(self.flow, self._functions)
-        changes = RuleChanges(saved["prints"], prints, saved["tasks"], plans)
+        changes = RuleChanges(saved["prints"], self._prints, saved["tasks"], plans)
         for task in self.tasks:
             if task.plan.name in saved["tasks"]:
                 state = saved["tasks"][task.plan.name]
@@ -241,6 +253,11 @@ class Runtime:
         for runs in self._families():
             runs.rename_texts(renamed)
         return changes.report()
+
+    @cached_property
+    def _prints(self) -> Snapshot:
+        """What tells the statements from others, for as long as the runtime is there."""
+        return fingerprints(self.flow, self._functions)
 
     @property
     def _texts_are_many(self) -> bool:

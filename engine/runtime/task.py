@@ -313,6 +313,20 @@ class Task:
             found |= zip(names, family.status(), strict=True)
         return found | {window.name: window.status() for window in self.windows}
 
+    def limit_counts(self, patterns: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Of those of these patterns that are here; one with a limit is a family of its own."""
+        first = {self.operators[f.operators[0]].pattern.name: f for f in self.families}
+        return {name: first[name].limit_counts() for name in patterns if name in first}
+
+    def bytes_held(self) -> dict[str, int]:
+        """How much memory each kind of state takes."""
+        spaces = (*self.spaces.values(), *self.enricher.spaces.values())
+        return {
+            "events": self.store.bytes_held,
+            "features": self.enricher.bytes_held,
+            "keys": sum(space.bytes_held for space in spaces),
+        }
+
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come any more."""
         if watermark_us < self.last_us:
