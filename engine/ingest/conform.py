@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
-from cep.engine.batch import Int64s
+from cep.engine.batch import Bools, Int64s
 from cep.engine.columns.data import data_type_of, pc
-from cep.engine.ingest.event_time import TimeColumn, is_text, read_times
+from cep.engine.ingest.event_time import TimeColumn, is_text, is_time_type, read_times
 
 ARROW_TYPES: dict[DataType, pa.DataType] = {
     DataType.BOOLEAN: pa.bool_(),
@@ -70,6 +70,9 @@ def conform(column: Any, declared: DataType, target: pa.DataType, unit: str) -> 
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
     if declared is DataType.TIMESTAMP and not pa.types.is_null(column.type):
+        if not is_time_type(column.type):
+            nothing: Any = pa.array([None] * len(column), target)
+            return pa.chunked_array([nothing]), np.flatnonzero(~_is_null(column))
         times = read_times(column, "", unit)
         return timestamps_of(times, target), _bad_values(times)
     if is_text(column.type) and declared is not DataType.TEXT:
@@ -85,6 +88,11 @@ def conform(column: Any, declared: DataType, target: pa.DataType, unit: str) -> 
         row += len(chunk)
     arrow: Any = pa
     return arrow.chunked_array(chunks, type=target), np.array(bad, np.int64)
+
+
+def _is_null(column: Any) -> Bools:
+    is_null: Bools = column.is_null().combine_chunks().to_numpy(zero_copy_only=False)
+    return is_null
 
 
 def timestamps_of(times: TimeColumn, target: pa.DataType) -> Any:
