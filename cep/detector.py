@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -28,6 +27,9 @@ from cep.engine.state.restoring import Restored
 from cep.engine.state.snapshot import Snapshot
 from cep.execution import Execution
 from cep.live import Live, LiveOptions
+from cep.observability.calls import checkpointing, measured
+from cep.observability.measured import Measured
+from cep.observability.readings import counters_of
 from cep.options import DetectorOptions
 from cep.results.result import Result
 from cep.rules import Built, Rules, RuleWarning, as_rules
@@ -38,7 +40,11 @@ Side = Literal["matches", "timeouts", "late", "errors"]
 When = datetime | str | int
 Place = str | os.PathLike[str]
 FORMAT = 1  # of snapshots; raised whenever what they hold changes its meaning
-NOT_STARTED: dict[str, Any] = {"watermark": None, "held_back_by": None, "streams": {}, "nodes": {}}
+NOT_STARTED: dict[str, Any] = {
+    **dict.fromkeys(("watermark", "held_back_by", "oldest_held")),
+    **dict.fromkeys(("events_held", "bytes_held", "implausible"), 0),
+    **{name: {} for name in ("streams", "ignored_fields", "nodes", "state_bytes")},
+}
 _OF_RULES = (
     "_rules",
     "_options",
@@ -131,7 +137,7 @@ class Detector(Awaited):
         self._running: Live | None = None
         self._is_finished = False
         self._is_closed = False
-        self._counts: Counter[str] = Counter()
+        self.measured = Measured(clock)
         self.restored: Restored | None = None
         if all(name in self._schemas for name in self._known):
             self._start()
@@ -142,21 +148,25 @@ class Detector(Awaited):
 
     # ------------------------------------------------------------------ events and time
 
+    @measured("process")
     def process(self, event: Any, stream: str | None = None) -> Result:
         """Take one event: a dict of its fields, or an object that has them.
 
         An object is one of a dataclass, a pydantic, msgspec or attrs class, or a named tuple.
         `stream`: of which the event is, where the rules read several.
         """
-        return self.process_batch([event], stream)
+        return self._take([event], stream)
 
-    @one_at_a_time
+    @measured("process_batch")
     def process_batch(self, events: Any, stream: str | None = None) -> Result:
         """Take what has arrived: a table, a list of dicts or objects, whatever `Rules.run` takes.
 
         Events may be in any order; the `lateness` of their stream says how late one may be. Raises
         DataError for data that do not have the columns of the stream: nothing is taken then.
         """
+        return self._take(events, stream)
+
+    def _take(self, events: Any, stream: str | None) -> Result:
         self.check_open()
         begun = now_seconds()
         name = self._named(stream).name
@@ -167,10 +177,10 @@ class Detector(Awaited):
         output = Output(errors=taken.errors)
         if len(taken.batch):
             running.add(name, taken.batch, self._clock(), output)
-        self._counts["events"] += taken.rows
+        self.measured.totals["events"] += taken.rows
         return self._result(running, output, taken.rows, begun)
 
-    @one_at_a_time
+    @measured("advance_to")
     def advance_to(self, time: When, stream: str | None = None) -> Result:
         """Promise that no event at or before this time will come, of one stream or of all.
 
@@ -184,7 +194,7 @@ class Detector(Awaited):
         running.advance(name, _microseconds(time), output)
         return self._result(running, output, 0, begun)
 
-    @one_at_a_time
+    @measured("tick")
     def tick(self) -> Result:
         """Let the clock tell: idle sources stop holding others back, processing time goes on."""
         self.check_open()
@@ -289,12 +299,14 @@ class Detector(Awaited):
         `watermark` and times are ISO 8601 texts, None before the first event and at the end of all.
         """
         known: dict[str, Any] = {"rules": self._rules.name, "finished": self._is_finished}
-        known |= {key: self._counts[key] for key in ("events", *SIDES)}
-        return known | (NOT_STARTED if self._running is None else self._running.status())
+        known |= self.measured.counts()
+        with_rows = frozenset(self._rules.row_names)
+        known |= NOT_STARTED if self._running is None else self._running.status()
+        return known | {"nodes": self.measured.with_counts(known["nodes"], with_rows)}
 
     # ------------------------------------------------------------------ state
 
-    @one_at_a_time
+    @measured("snapshot")
     def snapshot(self) -> Snapshot:
         """A copy of all state, between two batches; `from_snapshot` goes on from it."""
         running = self._running
@@ -303,10 +315,11 @@ class Detector(Awaited):
             "rules": self._rules.text,
             "schemas": {name: schema.empty_table() for name, schema in self._schemas.items()},
             "running": None if running is None else running.snapshot(),
-            "counts": dict(self._counts),
             "finished": self._is_finished,
+            **self.measured.snapshot(),
         }
 
+    @checkpointing
     def checkpoint(
         self, place: Place, *, keep: int = 3, storage_options: Mapping[str, Any] | None = None
     ) -> CheckpointInfo:
@@ -319,6 +332,7 @@ class Detector(Awaited):
         with CheckpointStore(place, keep=keep, storage_options=storage_options) as store:
             return store.write(self.snapshot())
 
+    @checkpointing
     def savepoint(
         self, place: Place, name: str, *, storage_options: Mapping[str, Any] | None = None
     ) -> CheckpointInfo:
@@ -369,12 +383,13 @@ class Detector(Awaited):
             raise DataError(f"a snapshot of format {snapshot.get('format')!r}; {known}")
         detector = cls(rules, **options)
         detector._take_over(snapshot)
+        detector.measured.begun_with = counters_of(detector)
         for name in [] if detector.restored is None else detector.restored.fresh:
             message = f"{name} has changed since its state was saved: it starts without state"
             warnings.warn(message, RuleWarning, stacklevel=3)
         return detector
 
-    @one_at_a_time
+    @measured("update")
     def update(
         self,
         rules: Rules | str | Built | Iterable[Built],
@@ -412,13 +427,14 @@ class Detector(Awaited):
             self._running.execution.close()
         for name in _OF_RULES:
             setattr(self, name, getattr(other, name))
+        self.measured.keep(self._rules.names)
         return self.restored or Restored()
 
     def _take_over(self, snapshot: Snapshot) -> None:
         for name, table in snapshot["schemas"].items():
             if name in self._known:
                 self._schemas[name] = table.schema
-        self._counts = Counter(snapshot["counts"])
+        self.measured.restore(snapshot, self._rules.names)
         self._is_finished = snapshot["finished"]
         if snapshot["running"] is None:
             return
@@ -503,9 +519,7 @@ class Detector(Awaited):
 
     def _result(self, running: Live, output: Output, rows: int, begun: float) -> Result:
         result = running.execution.result(output, rows, now_seconds() - begun, ())
-        for side in SIDES:
-            table = getattr(result, side)
-            self._counts[side] += len(table)
+        self.measured.found(output, result)
         self._call(result)
         return result
 

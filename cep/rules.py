@@ -205,6 +205,11 @@ class Rules:
         return self._rules.patterns
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The patterns, aggregates and joins."""
+        return tuple(node.name for node in self._unbound.nodes)
+
+    @property
     def row_names(self) -> tuple[str, ...]:
         """The aggregates and joins, whose rows are in `Result.tables`."""
         return tuple(n.name for n in self._unbound.nodes if n.kind is not NodeKind.PATTERN)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
-
-def now_seconds() -> float:
-    """A monotonic reading in seconds; only differences between two readings mean something."""
-    return time.perf_counter()
+# A monotonic reading in seconds; only differences between two readings mean something.
+now_seconds = time.perf_counter
 
 
 def wait(wakes: threading.Event, seconds: float) -> bool:

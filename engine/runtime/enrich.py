@@ -114,6 +114,12 @@ class Enricher:
             lookup.load(rows)
 
     @property
+    def bytes_held(self) -> int:
+        """The size of what features hold."""
+        shards = range(self._shards)
+        return sum(operator.sizes(n)["bytes"] for operator in self.operators for n in shards)
+
+    @property
     def is_idle(self) -> bool:
         """Whether there is nothing to add."""
         return not (self._lookups or self.operators)

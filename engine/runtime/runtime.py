@@ -11,7 +11,7 @@ ahead.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
@@ -174,8 +174,14 @@ class Runtime:
         raise KeyError(name)
 
     def status(self) -> dict[str, Any]:
-        """Per pattern and aggregate what is open, as plain values."""
-        return {"nodes": {n: s for task in self.tasks for n, s in task.status().items()}}
+        """Per pattern and aggregate what is open, and the memory that state takes."""
+        nodes = {n: s for task in self.tasks for n, s in task.status().items()}
+        size = Counter(dict.fromkeys(("runs", "windows", "features", "events", "keys"), 0))
+        for state in nodes.values():
+            size["windows" if "panes" in state else "runs"] += state["bytes"]
+        for task in self.tasks:
+            size.update(task.bytes_held())
+        return {"nodes": nodes, "state_bytes": dict(size)}
 
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""

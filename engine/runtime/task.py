@@ -313,6 +313,15 @@ class Task:
         found = {o.pattern.name: o.status() for o in self.operators}
         return found | {window.name: window.status() for window in self.windows}
 
+    def bytes_held(self) -> dict[str, int]:
+        """How much memory each kind of state takes."""
+        spaces = (*self.spaces.values(), *self.enricher.spaces.values())
+        return {
+            "events": self._store.bytes_held,
+            "features": self.enricher.bytes_held,
+            "keys": sum(space.bytes_held for space in spaces),
+        }
+
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come any more."""
         if watermark_us < self._last_us:

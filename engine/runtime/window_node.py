@@ -76,7 +76,7 @@ class WindowNode:
 
     def status(self) -> dict[str, int]:
         """What is held, as plain values."""
-        return {"panes": self.operator.entries}
+        return {"panes": self.operator.entries, "bytes": self.operator.bytes_held}
 
     # ------------------------------------------------------------------ events
 

@@ -30,6 +30,11 @@ class EventStore:
     def __len__(self) -> int:
         return sum(len(s) for s in self._sequences)
 
+    @property
+    def bytes_held(self) -> int:
+        """The size of the events held. O(chunks)."""
+        return sum(batch.table.nbytes + 16 * len(batch) for batch in self._batches)
+
     def add(self, sequences: Int64s, batch: EventBatch) -> None:
         """Take in events with rising sequences, all above those held, without their positions."""
         if len(sequences):

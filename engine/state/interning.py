@@ -30,6 +30,10 @@ class IntegerCodes:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def bytes_held(self) -> int:
+        return self._slots.nbytes + self._known.nbytes
+
     def encode(self, values: Int64s) -> Int64s:
         codes = np.empty(len(values), np.int64)
         done = 0
@@ -64,6 +68,11 @@ class KeyCodes:
     def __len__(self) -> int:
         """How many keys have a code; without key fields all events share code 0."""
         return 1 if not self._types else len(([*self._parts[:1], *self._pairs])[-1])
+
+    @property
+    def bytes_held(self) -> int:
+        """The size of the tables of codes; texts are not in it."""
+        return sum(codes.bytes_held for codes in (*self._parts, *self._pairs))
 
     def encode(self, columns: Sequence[Column], rows: Int64s) -> Int64s:
         """Codes of the keys in these rows, shape (len(rows),); no NULLs among them."""

@@ -117,6 +117,11 @@ class KeySpace:
         """The key group of each row; of slices one after the other."""
         return self._grouping.groups(columns, rows)
 
+    @property
+    def bytes_held(self) -> int:
+        """The size of the tables of keys; texts are not in it."""
+        return sum(shard.codes.bytes_held for shard in self.shards)
+
     def forget_idle_keys(self, shard: int) -> None:
         if self.fields:
             self.shards[shard].forget_idle_keys()

@@ -253,6 +253,11 @@ class WindowOperator:
         """How many panes, windows or sessions of single keys are held."""
         return sum(len(shard.store) for shard in self._shards)
 
+    @property
+    def bytes_held(self) -> int:
+        """The size of all buffers, used or spare; what gatherings hold as objects is not in it."""
+        return sum(shard.store.bytes_held for shard in self._shards)
+
     def active_keys(self, shard: int) -> Int64s:
         """Codes of the keys that have state."""
         return self._shards[shard].active_keys()

@@ -101,6 +101,13 @@ class EntryStore:
         merged = np.empty((0, 2), np.int64)
         return layout.Fired(table, table.view(np.float64), kept, merged)
 
+    @property
+    def bytes_held(self) -> int:
+        """The size of all buffers, used or spare."""
+        entries, fired = self.entries, self.fired
+        parts = (entries.table, entries.links, entries.newest)
+        return sum(part.nbytes for part in (*parts, fired.rows, fired.members, fired.merged))
+
     # ------------------------------------------------------------------ room
 
     def lanes(self) -> layout.Lanes:

@@ -1,0 +1,1 @@
+"""What a running detector tells: counts, metrics for Prometheus and OpenTelemetry, logs."""
