@@ -40,6 +40,7 @@ Side = Literal["matches", "timeouts", "late", "errors"]
 When = datetime | str | int
 Place = str | os.PathLike[str]
 FORMAT = 1  # of snapshots; raised whenever what they hold changes its meaning
+AHEAD = timedelta(days=1)
 NOT_STARTED: dict[str, Any] = {
     **dict.fromkeys(("watermark", "held_back_by", "oldest_held")),
     **dict.fromkeys(("events_held", "bytes_held", "implausible"), 0),
@@ -87,8 +88,8 @@ class Detector(Awaited):
     (`time="processing"`): an event happens when it arrives, none is late.
 
     `ahead`: an event further ahead of the clock than this is an error and moves no watermark: one
-    wrong clock would make all others late. `held_max`: how many events may wait for a watermark; a
-    batch that would leave more is refused.
+    wrong clock would make all others late. None: no bound. `held_max`: how many events may wait for
+    a watermark; a batch that would leave more is refused.
 
     `schemas`: the columns of streams that the rules do not declare, as Arrow schemas or tables;
     else the first data say. `tables`: what the rules look up, by name. `workers`: threads that
@@ -111,7 +112,7 @@ class Detector(Awaited):
         workers: int = 1,
         limits: Mapping[str, Limit] | None = None,
         in_arrival_order: bool = False,
-        ahead: timedelta | None = None,
+        ahead: timedelta | None = AHEAD,
         held_max: int | None = None,
         on: Mapping[str, Callable[[Any], None]] | None = None,
         clock: Callable[[], int] = now_us,
