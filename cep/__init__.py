@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from cep.backtesting.backtest import Backtest
     from cep.backtesting.run import backtest
     from cep.backtesting.sweep import Sweep, sweep
-    from cep.detector import CallbackError, Detector
+    from cep.callbacks import CallbackError
+    from cep.detector import Detector
     from cep.engine.io.callable_sink import CallableSink
     from cep.engine.io.file_sink import FileSink
     from cep.engine.io.replay.files import FileSource
@@ -67,7 +68,7 @@ __all__ = [
 _LATER = {
     "Backtest": "cep.backtesting.backtest",
     "CallableSink": "cep.engine.io.callable_sink",
-    "CallbackError": "cep.detector",
+    "CallbackError": "cep.callbacks",
     "Detector": "cep.detector",
     "FileSink": "cep.engine.io.file_sink",
     "FileSource": "cep.engine.io.replay.files",

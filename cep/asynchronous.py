@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, Protocol
 
 from cep.results.result import Result
@@ -36,8 +37,9 @@ class Worker:
 
     async def do(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Await what a call returns. Work that has been asked for is done, also if nobody waits."""
-        loop = asyncio.get_running_loop()
-        return await asyncio.shield(loop.run_in_executor(self._executor, work, *arguments))
+        loop, context = asyncio.get_running_loop(), copy_context()  # spans have their parents there
+        done = loop.run_in_executor(self._executor, context.run, work, *arguments)
+        return await asyncio.shield(done)
 
     def stop(self) -> None:
         """Let go of the thread once it has done what it was asked for."""

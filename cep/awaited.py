@@ -98,6 +98,7 @@ class Awaited(TakingTurns, ABC):
 
     def forget_threads(self) -> None:
         """In the child of a fork: they are not there."""
+        super().forget_threads()
         self._worker = None
 
     def stop_worker(self) -> None:

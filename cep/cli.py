@@ -1,4 +1,4 @@
-"""The command line: `cep run`, `cep check`, `cep explain`, `cep version`.
+"""The command line: `cep run`, `cep serve`, `cep check`, `cep explain`, `cep version`.
 
 Exit codes: 0 done, 1 the rules or the data are wrong, 2 wrong usage, 130 interrupted. Messages go
 to stderr, matches to stdout or `--output`.
@@ -20,6 +20,7 @@ try:
 except ImportError as error:  # the extra is missing: say so instead of a traceback
     raise SystemExit("the command line needs more packages: pip install 'cep[cli]'") from error
 
+from cep.cli_serve import serve
 from cep.engine.algebra.errors import CepError, render_problem
 from cep.engine.io.text_files import read_text
 from cep.jobs.guarantee import Guarantee
@@ -206,6 +207,9 @@ def explain(rules: RulesFile, inputs: OptionalInputs = None) -> None:
     """Show how each pattern is run: its automaton, and what is evaluated where."""
     compiled = read_rules(rules)
     typer.echo(str(compiled.explain(data_of(inputs) if inputs else None)))
+
+
+app.command()(serve)
 
 
 @app.command()

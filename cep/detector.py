@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Unpack
 
 import pyarrow as pa
 
 from cep.awaited import Awaited
+from cep.callbacks import CallbackError
+from cep.changing.book import AnyRules, RuleBook, as_book
+from cep.changing.changing import Changing
+from cep.changing.given import KINDS, apart, carried, joined
+from cep.changing.saved import restored_book, saved_book
+from cep.changing.shadow import LastReading, Shadow, followed
 from cep.engine.algebra.errors import CepError, DataError, StateError
 from cep.engine.algebra.pattern import Pattern, Stream
 from cep.engine.algebra.plan import NodeKind
@@ -27,16 +32,14 @@ from cep.engine.state.restoring import Restored
 from cep.engine.state.snapshot import Snapshot
 from cep.execution import Execution
 from cep.live import Live, LiveOptions
-from cep.observability.calls import checkpointing, measured
+from cep.observability import logs
+from cep.observability.calls import checkpointing, measured, taken_over, updating
 from cep.observability.measured import Measured
-from cep.observability.readings import counters_of
-from cep.options import DetectorOptions
+from cep.options import SIDES, DetectorOptions
 from cep.results.result import Result
-from cep.rules import Built, Rules, RuleWarning, as_rules
+from cep.rules import RuleWarning
 from cep.taking_turns import one_at_a_time
-from cep.ticker import Ticker
 
-Side = Literal["matches", "timeouts", "late", "errors"]
 When = datetime | str | int
 Place = str | os.PathLike[str]
 FORMAT = 1  # of snapshots; raised whenever what they hold changes its meaning
@@ -47,6 +50,8 @@ NOT_STARTED: dict[str, Any] = {
     **{name: {} for name in ("streams", "ignored_fields", "nodes", "state_bytes")},
 }
 _OF_RULES = (
+    "_book",
+    "_waiting",
     "_rules",
     "_options",
     "_tables",
@@ -56,22 +61,9 @@ _OF_RULES = (
     "_running",
     "restored",
 )
-SIDES: tuple[Side, ...] = ("matches", "timeouts", "late", "errors")
 
 
-class CallbackError(CepError):
-    """A function given to `on` has failed. The events have been taken: do not give them again.
-
-    `result` is what the call would have returned.
-    """
-
-    def __init__(self, name: str, error: Exception, result: Result) -> None:
-        self.result = result
-        what = f"{type(error).__name__}: {error}"
-        super().__init__(f"the function for {name!r} failed ({what}); the events have been taken")
-
-
-class Detector(Awaited):
+class Detector(Awaited, Changing):
     """Rules that run over events as they come.
 
     Several threads may share one: their calls are worked on one after the other. It goes through a
@@ -104,7 +96,7 @@ class Detector(Awaited):
 
     def __init__(
         self,
-        rules: Rules | str | Built | Iterable[Built],
+        rules: AnyRules | RuleBook,
         *,
         time: Literal["event", "processing"] = "event",
         schemas: Mapping[str, Any] | None = None,
@@ -118,17 +110,15 @@ class Detector(Awaited):
         clock: Callable[[], int] = now_us,
     ) -> None:
         super().__init__()
-        self._rules = as_rules(rules)
-        self._tickers: list[Ticker] = []
-        self._check_names(limits or {}, on or {})
-        ahead_us = None if ahead is None else round(ahead / timedelta(microseconds=1))
-        self._options = LiveOptions(
-            time, workers, limits or {}, in_arrival_order, ahead_us, held_max
-        )
-        _check(self._options)
-        self._tables = dict(tables or {})
-        self._on = dict(on or {})
         self._clock = clock
+        self._book = as_book(rules, clock())
+        self._rules = self._book.rules
+        given, self._waiting = apart(self._book, {"tables": tables, "limits": limits, "on": on})
+        self._tables, limits, self._on = (given[kind] for kind in KINDS)
+        self._check_names(limits, self._on)
+        ahead_us = None if ahead is None else round(ahead / timedelta(microseconds=1))
+        self._options = LiveOptions(time, workers, limits, in_arrival_order, ahead_us, held_max)
+        _check(self._options)
         self._known = {stream.name: stream for stream in self._rules.base_streams}
         self._schemas: dict[str, pa.Schema] = {
             name: declared_schema(stream) for name, stream in self._known.items() if stream.fields
@@ -143,13 +133,10 @@ class Detector(Awaited):
         if all(name in self._schemas for name in self._known):
             self._start()
 
-    @property
-    def rules(self) -> Rules:
-        return self._rules
-
     # ------------------------------------------------------------------ events and time
 
     @measured("process")
+    @followed
     def process(self, event: Any, stream: str | None = None) -> Result:
         """Take one event: a dict of its fields, or an object that has them.
 
@@ -159,6 +146,7 @@ class Detector(Awaited):
         return self._take([event], stream)
 
     @measured("process_batch")
+    @followed
     def process_batch(self, events: Any, stream: str | None = None) -> Result:
         """Take what has arrived: a table, a list of dicts or objects, whatever `Rules.run` takes.
 
@@ -182,6 +170,7 @@ class Detector(Awaited):
         return self._result(running, output, taken.rows, begun)
 
     @measured("advance_to")
+    @followed
     def advance_to(self, time: When, stream: str | None = None) -> Result:
         """Promise that no event at or before this time will come, of one stream or of all.
 
@@ -196,6 +185,7 @@ class Detector(Awaited):
         return self._result(running, output, 0, begun)
 
     @measured("tick")
+    @followed
     def tick(self) -> Result:
         """Let the clock tell: idle sources stop holding others back, processing time goes on."""
         self.check_open()
@@ -210,10 +200,11 @@ class Detector(Awaited):
         In the end what is held, open or waited for is decided, and the detector is done.
         """
         if stream is None:
-            self._stop_tickers()
+            self._dismiss()
         return self._finish(stream)
 
     @one_at_a_time
+    @followed
     def _finish(self, stream: str | None) -> Result:
         self.check_open()
         begun = now_seconds()
@@ -232,43 +223,14 @@ class Detector(Awaited):
     def close(self) -> None:
         """Let go of threads: no event can follow, and what is open stays undecided."""
         try:
-            self._stop_tickers()
+            self._dismiss()
         finally:
             with self.lock:
+                self.stop_shadow()
                 self._is_closed = True
                 self.stop_worker()
                 if self._running is not None:
                     self._running.execution.close()
-
-    def tick_every(
-        self, every: timedelta, handle: Callable[[Result], None] | None = None
-    ) -> Ticker:
-        """Call `tick` every so often on a thread of its own, so that time passes without events.
-
-        `handle` is called there with each result in which there is something; without it `on` must
-        have functions for what may come out. The ticker ends with `stop()` or `with`, with `finish`
-        and `close`, and where a function fails: `stop` raises that.
-        """
-        if handle is None and not self._on:
-            message = "what a tick completes would be lost: give a function to call with it"
-            raise DataError(f"{message}, or `on` when the detector is made")
-        if every <= timedelta(0):
-            raise DataError(f"every={every}: it is more than nothing")
-        self.check_open()
-        self._tickers.append(Ticker(self, every / timedelta(seconds=1), handle))
-        return self._tickers[-1]
-
-    def forget_threads(self) -> None:
-        """In the child of a fork: they are not there."""
-        super().forget_threads()
-        self._tickers = []
-
-    def _stop_tickers(self) -> None:
-        """Without the lock, for which they may be waiting."""
-        tickers, self._tickers = self._tickers, []
-        with ExitStack() as stack:
-            for ticker in tickers:
-                stack.callback(ticker.stop)
 
     def __enter__(self) -> Detector:
         return self
@@ -277,11 +239,15 @@ class Detector(Awaited):
         self.close()
 
     @one_at_a_time
+    @followed
     def reload(self, table: str, rows: Any) -> None:
         """Look up in other rows from the next event on. DataError where they do not fit.
 
         A snapshot does not hold the rows of tables: who restores it hands in those of the day.
         """
+        if table in self._waiting["tables"]:
+            self._waiting["tables"][table] = rows
+            return
         if self._running is not None:
             self._running.execution.reload(table, rows)
         self._tables[table] = rows
@@ -305,6 +271,11 @@ class Detector(Awaited):
         known |= NOT_STARTED if self._running is None else self._running.status()
         return known | {"nodes": self.measured.with_counts(known["nodes"], with_rows)}
 
+    def limit_counts(self) -> dict[str, tuple[int, int]]:
+        """Of each pattern with a limit: runs that it has refused, and that it has dropped."""
+        running, limits = self._running, self._options.limits
+        return {} if running is None else running.execution.runtime.limit_counts(limits)
+
     # ------------------------------------------------------------------ state
 
     @measured("snapshot")
@@ -318,6 +289,7 @@ class Detector(Awaited):
             "running": None if running is None else running.snapshot(),
             "finished": self._is_finished,
             **self.measured.snapshot(),
+            **saved_book(self._book),
         }
 
     @checkpointing
@@ -345,7 +317,7 @@ class Detector(Awaited):
     def restore(
         cls,
         place: Place,
-        rules: Rules | str | Built | Iterable[Built],
+        rules: AnyRules | None = None,
         *,
         savepoint: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
@@ -364,74 +336,87 @@ class Detector(Awaited):
             found = store.latest() if savepoint is None else store.read(savepoint)
         if found is None:
             raise CheckpointError(f"{place}: no checkpoint to go on from")
+        logs.read(found.info)
         return cls.from_snapshot(found.snapshot, rules, **options)
 
     @classmethod
     def from_snapshot(
         cls,
         snapshot: Snapshot,
-        rules: Rules | str | Built | Iterable[Built],
+        rules: AnyRules | None = None,
         **options: Unpack[DetectorOptions],
     ) -> Detector:
         """A detector that goes on where a snapshot was taken.
 
-        `rules` may have changed: what is as it was keeps its state, a changed statement
-        starts afresh, which is a RuleWarning; `restored` says what became of each. `options` are
-        those of the constructor and may differ, in the number of workers too.
+        `rules` may have changed (None: those of the snapshot go on): what is as it was keeps its
+        state, a changed statement starts afresh, which is a RuleWarning; `restored` says what
+        became of each. `options` are those of the constructor and may differ, in the number of
+        workers too.
         """
         if snapshot.get("format") != FORMAT:
             known = f"this version reads format {FORMAT}"
             raise DataError(f"a snapshot of format {snapshot.get('format')!r}; {known}")
-        detector = cls(rules, **options)
+        clock = options.get("clock", now_us)
+        detector = cls(restored_book(snapshot, rules, clock()), **options)
         detector._take_over(snapshot)
-        detector.measured.begun_with = counters_of(detector)
+        taken_over(detector, detector.restored)
         for name in [] if detector.restored is None else detector.restored.fresh:
             message = f"{name} has changed since its state was saved: it starts without state"
             warnings.warn(message, RuleWarning, stacklevel=3)
         return detector
 
-    @measured("update")
-    def update(
-        self,
-        rules: Rules | str | Built | Iterable[Built],
-        *,
-        tables: Mapping[str, Any] | None = None,
-        limits: Mapping[str, Limit] | None = None,
-        on: Mapping[str, Callable[[Any], None]] | None = None,
-    ) -> Restored:
-        """Go on with other rules from the next event on; statements that are the same keep state.
+    @updating
+    def _take_on(self, book: RuleBook, given: Mapping[str, Any], beside: bool) -> Restored:
+        self._become(self._with_other(book, given, beside))
+        return self.restored or Restored()
 
-        Returns what became of each statement, as after a restore. `tables`, `limits` and `on` take
-        the place of those that there were (None: they stay). Raises what the constructor raises for
-        rules that do not fit, and then nothing has changed. Copies all state once: O(state).
-        """
-        self.check_open()
+    def _with_other(self, book: RuleBook, given: Mapping[str, Any], beside: bool) -> Detector:
+        """One with other rules that goes on from here."""
         options = self._options
+        there = {"tables": self._tables, "limits": dict(options.limits), "on": self._on}
+        kept, waiting = carried(book, given, joined(self._waiting, there), beside=beside)
         other = Detector(
-            rules,
+            book,
             time="processing" if options.time == "processing" else "event",
-            tables=self._tables if tables is None else tables,
             workers=options.workers,
-            limits=options.limits if limits is None else limits,
             in_arrival_order=options.in_arrival_order,
             ahead=None if options.ahead_us is None else timedelta(microseconds=options.ahead_us),
             held_max=options.held_max,
-            on=self._on if on is None else on,
             clock=self._clock,
+            **kept,
         )
+        other._waiting = joined(waiting, other._waiting)
         try:
             other._take_over(self.snapshot())
         except BaseException:
             other.close()
             raise
+        return other
+
+    def _begin_shadow(self, book: RuleBook, given: Mapping[str, Any]) -> Shadow:
+        reading = LastReading(self._clock)
+        other = self._with_other(book, given, False)
+        handlers, other._on, other._clock = other._on, {}, reading.again
+        self._clock, self._shadow = reading, Shadow(self, other, handlers, reading)
+        self._shadow.share_lock()
+        return self._shadow
+
+    @updating
+    def _promote(self, other: Detector, handlers: dict[str, Any]) -> Restored:
+        """Go on as the detector of a shadow."""
+        other._on, other._book = handlers, other._book.after(self._book, self._clock())
+        self._become(other)
+        return self.restored or Restored()
+
+    def _become(self, other: Detector) -> None:
         if self._running is not None:
             self._running.execution.close()
         for name in _OF_RULES:
             setattr(self, name, getattr(other, name))
         self.measured.keep(self._rules.names)
-        return self.restored or Restored()
 
     def _take_over(self, snapshot: Snapshot) -> None:
+        before = dict(self._schemas)
         for name, table in snapshot["schemas"].items():
             if name in self._known:
                 self._schemas[name] = table.schema
@@ -439,9 +424,11 @@ class Detector(Awaited):
         self._is_finished = snapshot["finished"]
         if snapshot["running"] is None:
             return
-        if self._running is not None:
+        if self._running is not None and before != self._schemas:
             self._running.execution.close()
-        self._start()
+            self._running = None
+        if self._running is None:
+            self._start()
         assert self._running is not None
         self.restored = self._running.restore(snapshot["running"], self._clock())
 
@@ -450,6 +437,16 @@ class Detector(Awaited):
     def __reduce__(self) -> Any:
         message = "a detector is not pickled: make one in the process that needs it"
         raise StateError(f"{message}, of the text of its rules or by Detector.restore")
+
+    @property
+    def has_handlers(self) -> bool:
+        """Whether `on` names functions that are called with what comes out."""
+        return bool(self._on)
+
+    @property
+    def is_finished(self) -> bool:
+        """No event can follow, since the detector was told that none will come."""
+        return self._is_finished
 
     def check_open(self) -> None:
         """DataError or StateError where no event can follow."""

@@ -1,4 +1,4 @@
-"""The options of a detector as types, for those that hand them on by name."""
+"""The options and side outputs of a detector by name, for those that hand them on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
     from cep.engine.state.limits import Limit
+
+Side = Literal["matches", "timeouts", "late", "errors"]
+SIDES: tuple[Side, ...] = ("matches", "timeouts", "late", "errors")
+"""What every rule may put out; beside these there are aggregates and joins by name."""
 
 
 class JobOptions(TypedDict, total=False):

@@ -26,6 +26,11 @@ class TakingTurns:
         self.forked = False
         _shared.add(self)
 
+    def take_turns_with(self, other: TakingTurns) -> None:
+        """Have the lock of another one, which belongs to it: a fork cares for that one alone."""
+        _shared.discard(self)
+        self.lock = other.lock
+
     def forget_threads(self) -> None:
         """Called in the child of a fork, where the threads of the parent are not."""
 

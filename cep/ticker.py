@@ -7,9 +7,9 @@ from collections.abc import Callable
 from threading import Event, Thread, current_thread
 from typing import Protocol
 
+from cep.observability.logs import say
 from cep.results.result import Result
 
-LOG = logging.getLogger("cep")
 Handle = Callable[[Result], None]
 
 
@@ -58,7 +58,8 @@ class Ticker:
             try:
                 self._tick()
             except Exception as error:
-                LOG.exception("the ticker of a detector has ended")
+                text = "the ticker of a detector has ended"
+                say(logging.ERROR, "ticker_failed", text, error)
                 self.error = error
                 return
 

@@ -80,7 +80,7 @@ def test_mypy_has_nothing_to_say_about_a_users_project(project: Path) -> None:
     mypy = (sys.executable, "-m", "mypy", "--python-executable", python, ".")
     went_well, said = run(*mypy, cwd=project)
     assert went_well, said
-    assert said.startswith("Success: no issues found in 5 source files"), said
+    assert said.startswith("Success: no issues found in 6 source files"), said
 
 
 @pytest.mark.skipif(is_missing("pyright"), reason="pyright is not installed (it is in cep[dev])")
@@ -108,7 +108,7 @@ def test_mypy_notices_what_is_wrong_in_a_users_project(project: Path, tmp_path: 
     assert [f"wrong.py:{line}: error" in said for line in (2, 3, 4, 5)] == [True] * 4, said
 
 
-@pytest.mark.parametrize("name", ["rules", "detecting", "waiting", "judging", "jobs"])
+@pytest.mark.parametrize("name", ["rules", "detecting", "waiting", "judging", "jobs", "observing"])
 def test_a_users_project_does_what_its_types_say(name: str, tmp_path: Path) -> None:
     main = import_module(f"tests.typed_user.user_{name}").main
     main(*[tmp_path / "state"][: len(inspect.signature(main).parameters)])

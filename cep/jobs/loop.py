@@ -24,6 +24,7 @@ from typing import Any
 import pyarrow as pa
 
 from cep.engine.algebra.errors import DataError
+from cep.engine.checkpoint.store import CheckpointInfo
 from cep.engine.io.clock import now_seconds, wait
 from cep.engine.io.file_sink import commit_for
 from cep.engine.io.replay.source import Declared, ReplaySource
@@ -35,6 +36,7 @@ from cep.jobs.guarantee import Guarantee
 from cep.jobs.options import Every, JobDetector, JobError, Store
 from cep.jobs.status import Counts, JobStatus
 from cep.jobs.tables import count_errors, has_rows, table_of
+from cep.observability import logs
 
 FORMAT = "cep job 1"
 BATCHES_WAITING = 2  # in each channel
@@ -366,7 +368,9 @@ class JobLoop:
             write = self._writes.get()
             begun = now_seconds()
             if self._store is not None:
-                self._store.write(write.content)
+                info = self._store.write(write.content)
+                if isinstance(info, CheckpointInfo):
+                    logs.wrote(info, now_seconds() - begun)
                 self._counts.checkpoint = write.number
                 self._counts.checkpoints += 1
             for sink in self._plan.sinks:

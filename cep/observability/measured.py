@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from cep.engine.checkpoint.store import CheckpointInfo
 from cep.engine.results import Output
@@ -15,6 +16,7 @@ from cep.observability.histogram import (
     SECONDS_OF_CHECKPOINTS,
     Histogram,
 )
+from cep.observability.logs import LimitCounts, Log
 from cep.results.result import Result
 
 TOTALS = ("events", "matches", "timeouts", "late", "errors", "rows")
@@ -22,8 +24,20 @@ OF_RULES = ("matches", "timeouts", "rows", "errors")
 NONE = (0,) * len(OF_RULES)
 CALLS = ("process", "process_batch", "advance_to", "tick", "snapshot", "update")
 
+LOOK_EVERY_S = 10.0
+
 Labels = tuple[str, ...]
 Counted = Mapping[tuple[str, Labels], float]
+
+
+class Spans(Protocol):
+    """What a tracing system puts around calls."""
+
+    def around(
+        self, call: str, lock: AbstractContextManager[Any]
+    ) -> AbstractContextManager[Callable[[object], None]]:
+        """Holds the lock; gives what is to be told the result of the call."""
+        ...
 
 
 class Checkpoints:
@@ -55,6 +69,9 @@ class Measured:
         self.calls = {name: Histogram(SECONDS_OF_CALLS) for name in CALLS}
         self.failed: Counter[str] = Counter()
         self.checkpoints = Checkpoints()
+        self.log = Log()
+        self.spans: Spans | None = None
+        self.look_at = 0.0  # the time at which to look at the limits again
         self.begun_with: dict[tuple[str, Labels], float] = {}
 
     # ------------------------------------------------------------------ while it works
@@ -69,20 +86,34 @@ class Measured:
             self._count("rows", 2, rows.name, len(rows))
         if output.late:
             self.totals["late"] += sum(map(len, output.late))
+        errors = None
         if output.errors or output.matches or output.timeouts:  # select lists may fail, too
-            for (_, rule, _), size in result.errors.counts().items():
+            errors = result.errors
+            for (_, rule, _), size in errors.counts().items():
                 self._count("errors", 3, rule, size)
+        if output.late or errors:
+            self.log.found(output, errors)
 
     def _count(self, what: str, place: int, rule: str | None, size: int) -> None:
         self.totals[what] += size
         if rule is not None and size:
             self.of_rules.setdefault(rule, [*NONE])[place] += size
 
+    def has_failed(self, call: str, error: BaseException) -> None:
+        """A call raises this."""
+        self.failed[call] += 1
+        self.log.failed(call, error)
+
     def wrote(self, info: CheckpointInfo, seconds: float) -> None:
         """A checkpoint is safe, so many seconds after it was asked for."""
         self.checkpoints.seconds.add(seconds)
         self.checkpoints.bytes.add(info.size_bytes)
         self.checkpoints.last_us = self.clock()
+
+    def look(self, now: float, limits: LimitCounts) -> None:
+        """Say what limits have done, now and then."""
+        self.look_at = now + LOOK_EVERY_S
+        self.log.limits(limits)
 
     def keep(self, rules: Collection[str]) -> None:
         """Forget the counts of rules that there are no more."""

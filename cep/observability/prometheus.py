@@ -35,7 +35,7 @@ class DetectorCollector(Collector):
 
     `labels` tell detectors apart; all of them have the same names. The first `rules_max` rules of
     each have series of their own, five each (0: none do). A scrape waits for the call that a
-    detector is at, and takes it some 10 microseconds a rule, during which its next call waits.
+    detector is at, and takes it some 15 microseconds a rule, during which its next call waits.
 
     Raises DataError for labels that do not fit.
     """

@@ -73,6 +73,15 @@ def open_source(
     raise DataError(message)
 
 
+def to_read_twice(data: Any) -> Any:
+    """The same data where they can be read again; what is gone once it has been read, in memory."""
+    if isinstance(data, pa.RecordBatchReader):
+        return data.read_all()
+    if hasattr(data, "__arrow_c_stream__") and not hasattr(data, "__len__"):
+        return pa.table(data)
+    return list(data) if isinstance(data, Iterator) else data
+
+
 def without_views(table: pa.Table) -> pa.Table:
     """Text views (what polars hands out) as plain text: Arrow's functions do not take them yet."""
     for place, column in enumerate(table.schema):

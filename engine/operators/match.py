@@ -93,13 +93,23 @@ class MatchOperator:
         """Completed matches that wait for runs that began earlier."""
         return sum(shard.runs.held_back for shard in self.shards)
 
+    @property
+    def refused_runs(self) -> int:
+        """Runs that a limit did not let come into being."""
+        return sum(shard.runs.refused for shard in self.shards)
+
+    @property
+    def dropped_runs(self) -> int:
+        """Runs that made way for younger ones."""
+        return sum(shard.runs.dropped for shard in self.shards)
+
     def status(self) -> dict[str, int]:
         """What is open, and what limits have done, as plain values."""
         return {
             "open_runs": self.open_runs,
             "held_back": self.held_back,
-            "refused_runs": sum(shard.runs.refused for shard in self.shards),
-            "dropped_runs": sum(shard.runs.dropped for shard in self.shards),
+            "refused_runs": self.refused_runs,
+            "dropped_runs": self.dropped_runs,
             "bytes": sum(shard.runs.bytes_held for shard in self.shards),
         }
 
@@ -239,7 +249,8 @@ class MatchShard:
     @property
     def open_runs(self) -> int:
         """Runs that have taken an event and are not yet decided."""
-        self.runs.expire(self._now_us)
+        if self.runs.open_runs:  # those that time has ended may be among them
+            self.runs.expire(self._now_us)
         return self.runs.open_runs
 
     # ------------------------------------------------------------------ events

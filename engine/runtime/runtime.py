@@ -12,7 +12,7 @@ ahead.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -182,6 +182,14 @@ class Runtime:
         for task in self.tasks:
             size.update(task.bytes_held())
         return {"nodes": nodes, "state_bytes": dict(size)}
+
+    def limit_counts(self, patterns: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Of these patterns: runs that a limit has refused, and that it has dropped."""
+        found = {}
+        for operator in self.operators if patterns else ():
+            if operator.pattern.name in patterns:
+                found[operator.pattern.name] = operator.refused_runs, operator.dropped_runs
+        return found
 
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from cep.engine.state.snapshot import Parts, Snapshot
 NO_STATE = np.full(layout.KEY_FIELDS, -1, np.int64)  # the row of a key
 NO_STATE[[layout.KEY_RUNS, layout.KEY_WAITINGS]] = 0
 NO_STATE[layout.KEY_TIMER] = layout.NEVER
+BUFFERS = attrgetter(*(n for n in layout.Arena._fields if not n.endswith("_f")))  # _f: views
 FAULTS_MAX = 4096  # faults told apart per call; more of one call are counted with the last event
 
 
@@ -242,9 +244,7 @@ class RunArena:
     @property
     def bytes_held(self) -> int:
         """The size of all buffers, used or spare."""
-        fields = self.arena._asdict()
-        sizes = [table.nbytes for name, table in fields.items() if not name.endswith("_f")]
-        return int(sum(sizes)) + self.keys.nbytes  # those in _f are the same memory
+        return self.keys.nbytes + sum(int(buffer.nbytes) for buffer in BUFFERS(self.arena))
 
     @property
     def dropped(self) -> int:

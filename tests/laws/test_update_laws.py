@@ -99,11 +99,11 @@ def test_rules_that_stay_find_what_they_find_without_any_update(
 
 def change(detector: cep.Detector, others: str) -> None:
     """Refused rules leave no trace; others keep the state of what stays."""
-    before = detector.rules, detector.status()
+    before = detector.rules.current, detector.status()
     if others in WRONG:
         with pytest.raises(cep.RuleError):
             detector.update(rules(others))
-        assert (detector.rules, detector.status()) == before
+        assert (detector.rules.current, detector.status()) == before
         return
     restored = detector.update(rules(others))
     assert {"kept", "counts", "above", "total"} <= {*restored.kept}

@@ -11,6 +11,8 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 import cep
+from cep.changing.report import ShadowReport
+from cep.changing.versions import RuleVersion, RuleVersions
 from cep.engine.checkpoint.store import CheckpointInfo
 from cep.engine.state.restoring import Restored
 from cep.results.errors import ErrorTable
@@ -76,7 +78,9 @@ def process(detector: cep.Detector) -> list[Match]:
     assert_type(detector.tick(), cep.Result)
     assert_type(detector.current("highs"), pa.Table)
     assert_type(detector.status(), dict[str, Any])
-    assert_type(detector.rules, cep.Rules)
+    assert_type(detector.rules, RuleVersions)
+    assert_type(detector.rules["rise"], RuleVersion)
+    assert_type(detector.rules.current, cep.Rules)
     return found
 
 
@@ -101,6 +105,23 @@ def change(detector: cep.Detector) -> list[str]:
     return assert_type(changed.fresh, list[str])
 
 
+def change_by_name(detector: cep.Detector) -> ShadowReport:
+    assert_type(detector.add("pattern up from trades match a define a as price > 9"), Restored)
+    assert_type(detector.disable("up"), Restored)
+    assert_type(detector.enable("up"), Restored)
+    assert_type(detector.replace("pattern up from trades match a define a as price > 8"), Restored)
+    assert_type(detector.remove("up"), Restored)
+    with detector.shadow(RULES) as shadow:
+        assert_type(shadow.promote(), Restored)
+    return assert_type(shadow.report(), ShadowReport)
+
+
+def watch(detector: cep.Detector, place: Path) -> None:
+    (place / "rules.cep").write_text(RULES)
+    with detector.watch(place, lambda watcher: print(watcher.error)) as watcher:
+        assert_type(watcher.restored, Restored | None)
+
+
 def end(detector: cep.Detector) -> cep.Result:
     with detector.tick_every(timedelta(hours=1), lambda result: print(len(result))) as ticker:
         assert_type(ticker, Ticker)
@@ -118,4 +139,6 @@ def main(place: Path) -> None:
         with keep(detector, place) as restored:
             assert restored.restored is not None
         assert sorted(change(detector)) == ["highs", "rise"]
+        assert change_by_name(detector).is_same
+        watch(detector, place)
         assert len(end(detector)) == 0

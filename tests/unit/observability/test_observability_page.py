@@ -61,3 +61,11 @@ def _series(rules: str) -> int:
     registry.register(DetectorCollector(detector))
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return sum(len(family.samples) for family in families)
+
+
+def test_the_records_listed_are_those_that_are_written() -> None:
+    cep_folder = Path(cep.__file__).parent
+    code = "".join(path.read_text() for path in cep_folder.rglob("*.py"))
+    listed = re.findall(r"^\| `(\w+)` \| (INFO|WARNING|ERROR) \|", PAGE, re.MULTILINE)
+    found = re.findall(r'say\(\s*logging\.([A-Z]+), "(\w+)"', code)
+    assert sorted((event, level) for level, event in set(found)) == sorted(listed)

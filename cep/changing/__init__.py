@@ -1,0 +1,1 @@
+"""Rules that change while events come: statements by name, versions, shadows, watched files."""

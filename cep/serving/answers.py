@@ -1,0 +1,118 @@
+"""What came out of a step (`Result`) -> the JSON of an answer, and the messages for listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+
+from cep.results.matches import Match
+from cep.results.result import Result
+
+LISTED = 100  # late events and errors that an answer shows; all are counted
+SIDES = ("matches", "timeouts", "rows", "late", "errors")
+
+
+class Answer(NamedTuple):
+    """What events have led to: of each of `SIDES` the JSON of its members, and how many there are.
+
+    The members are joined by commas, without the brackets, so that answers can be put together
+    without being read again.
+    """
+
+    sides: tuple[bytes, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(map(len, self.sides))
+
+
+NOTHING = Answer((b"",) * len(SIDES), (0,) * len(SIDES))
+
+
+class Message(NamedTuple):
+    """One thing for those who listen: `match`, `timeout` or `row`, and its JSON."""
+
+    kind: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step is answered with, and what is told to listeners."""
+
+    answer: Answer
+    messages: tuple[Message, ...] = ()
+
+
+NO_OUTCOME = Outcome(NOTHING)
+
+
+def outcome_of(result: Result, events_in_matches: bool) -> Outcome:
+    """O(what came out). A result in which there is nothing costs next to nothing."""
+    if result.is_empty:
+        return NO_OUTCOME
+    matches = [_json(_match(match, events_in_matches)) for match in result.matches]
+    timeouts = [_json(_match(match, events_in_matches)) for match in result.timeouts]
+    rows = [_json(row) for row in _rows(result)]
+    late = [_json(row) for row in result.late.to_arrow().slice(0, LISTED).to_pylist()]
+    errors = [_json(row) for row in result.errors.first(LISTED).to_pylist()]
+    sides = (matches, timeouts, rows, late, errors)
+    counts = (len(matches), len(timeouts), len(rows), len(result.late), len(result.errors))
+    told = zip(("match", "timeout", "row"), sides, strict=False)
+    messages = tuple(Message(kind, data) for kind, side in told for data in side)
+    return Outcome(Answer(tuple(map(b",".join, sides)), counts), messages)
+
+
+def together(answers: Iterable[Answer]) -> Answer:
+    """Several answers as one, in their order."""
+    several = [answer for answer in answers if answer is not NOTHING]
+    if len(several) < 2:
+        return several[0] if several else NOTHING
+    sides = zip(*(answer.sides for answer in several), strict=True)
+    counts = zip(*(answer.counts for answer in several), strict=True)
+    joined = (b",".join(filter(None, side)) for side in sides)
+    return Answer(tuple(joined), tuple(map(sum, counts)))
+
+
+def body_of(answer: Answer, **more: Any) -> bytes:
+    """The JSON object that is sent: `more` first, then the sides and how many each has."""
+    if answer is NOTHING:
+        return _json(more)[:-1] + _NOTHING_SAID
+    named = zip(SIDES, answer.sides, strict=True)
+    parts = [_json(more)[:-1], *(b'"%s":[%s]' % (side.encode(), text) for side, text in named)]
+    parts.append(b'"counts":%s}' % _json(dict(zip(SIDES, answer.counts, strict=True))))
+    return b",".join(parts)
+
+
+def _json(value: Any) -> bytes:
+    """Times in ISO 8601, durations in seconds, null for NaN and infinity, which JSON lacks."""
+    return to_json(value, timedelta_mode="float", inf_nan_mode="null", fallback=str)
+
+
+_NOTHING_SAID = b"," + b",".join(
+    [*(b'"%s":[]' % side.encode() for side in SIDES), b'"counts":%s}']
+) % _json(dict.fromkeys(SIDES, 0))
+
+
+def _match(match: Match, with_events: bool) -> dict[str, Any]:
+    told = {
+        "id": match.id,
+        "pattern": match.pattern,
+        "key": match.key,
+        "start": match.start,
+        "end": match.end,
+        "at": match.at,
+        "values": match.values,
+    }
+    return told | {"events": match.events} if with_events else told
+
+
+def _rows(result: Result) -> Iterator[dict[str, Any]]:
+    for name, size in result.tables.counts().items():
+        if size:
+            for row in result.tables[name].to_pylist():
+                yield {"name": name, "values": row}

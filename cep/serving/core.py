@@ -1,0 +1,360 @@
+"""Events, ticks and rules, one step at a time: journal, detector, what is remembered of it.
+
+    body ─► event ─► known by its id? ──yes──────────────► the answer of the first time
+                          │no
+                          ▼
+                      detector ─► journal ─► ids, feed ─► the answer
+
+A step is a function of the state and of its journal entry, which has the clock's reading. So state
+= checkpoint + the entries behind it: `replay` runs the same steps again, which makes the same
+answers under the same ids. Where a step raises, nothing was taken and nothing is kept. Knows
+neither HTTP nor an event loop, and is for one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from cep.detector import Detector
+from cep.engine.algebra.errors import CepError, DataError
+from cep.engine.algebra.expression import DataType
+from cep.engine.checkpoint.errors import CheckpointError
+from cep.engine.io.clock import now_us
+from cep.engine.io.journal import Entry, Journal
+from cep.engine.state.limits import Limit
+from cep.engine.state.restoring import Restored
+from cep.engine.state.snapshot import Snapshot
+from cep.rules import Rules, check
+from cep.serving.answers import NO_OUTCOME, Outcome, body_of, outcome_of, together
+from cep.serving.feed import Feed
+from cep.serving.identity import Identified, id_of, identify, ids_of
+from cep.serving.lines import UnknownFields, event_of, read_lines
+from cep.serving.remembered import Remembered
+from cep.serving.settings import Settings
+
+FORMAT = "cep service 1"  # raised whenever what a checkpoint or an entry holds changes its meaning
+EVENT, TABLE, TICK, RULES = "event", "table", "tick", "rules"  # kinds of entries
+FROM_FILE, PUT = "file", "put"  # where rules come from
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A stream as bodies name it. `read`: its declared fields and the id, empty: all fields."""
+
+    name: str
+    read: Mapping[str, DataType]
+    has_id: bool  # the id is a field of the stream itself
+
+
+class Core:
+    """A detector with its journal. Make it with the rules of the start, then `recover`."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        settings: Settings,
+        *,
+        tables: Mapping[str, Any] | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self._first_rules = rules
+        self._settings = settings
+        self._tables = tables
+        self._journal = journal
+        self._clock_us = now_us()
+        self.position = 0  # the number of the last entry
+        self.rules_text = rules.text  # as the file had them when it was last read
+        self.unknown = UnknownFields()
+        self.remembered = Remembered(settings.ids_max, settings.answers_bytes)
+        self.feed = Feed(settings.messages_kept, settings.answers_bytes)
+        self.broken: Exception | None = None  # why no step can follow
+        self.detector = self._detector(rules)
+
+    # -- events ------------------------------------------------------------------------------------
+
+    def take_event(self, body: bytes, stream: str | None) -> bytes:
+        """One event as JSON -> the JSON of the answer. Raises DataError, and nothing is taken."""
+        source = self._source(stream)
+        row = event_of(body, source.read, self.unknown)
+        ids: tuple[str, ...] = ()
+        if self._settings.id_field is not None:
+            ids = (id_of(row.get(self._settings.id_field), source.name, self._settings.id_field),)
+            kept = self.remembered.get(ids[0])
+            if kept is not None:
+                is_kept = kept.answer is not None
+                answer = together([kept.answer] if kept.answer is not None else [])
+                return body_of(answer, duplicate=True, answer_kept=is_kept)
+        outcome = self._step(Entry(EVENT, source.name, self._now_us(), body), ids, row)
+        return body_of(outcome.answer, duplicate=False, answer_kept=True)
+
+    def take_lines(self, body: bytes, stream: str | None) -> bytes:
+        """Events as NDJSON -> the JSON of one answer to all of them.
+
+        Lines that are no events are told in it. Raises DataError, and nothing is taken.
+        """
+        source = self._source(stream)
+        lines = read_lines(body, source.read, self.unknown)
+        new = Identified(lines.table)
+        if self._settings.id_field is not None:
+            new = identify(lines, self._settings.id_field, source.name, self.remembered)
+        outcome = NO_OUTCOME
+        if new.table.num_rows:
+            entry = Entry(TABLE, source.name, self._now_us(), _packed(new.table))
+            outcome = self._step(entry, new.ids, new.table)
+        repeated = {id(kept): kept.answer for kept in new.repeated}.values()
+        answers = [answer for answer in (*repeated, outcome.answer) if answer is not None]
+        return body_of(
+            together(answers),
+            events=new.table.num_rows,
+            duplicates=new.duplicates,
+            answer_kept=None not in repeated,
+            broken=lines.broken,
+            broken_count=lines.broken_count,
+        )
+
+    def tick(self) -> None:
+        """Let the clock tell."""
+        if self.needs_ticks and self.is_started:
+            self._step(Entry(TICK, None, self._now_us(), b""))
+
+    def change_rules(self, text: str, origin: str = PUT) -> Restored:
+        """Go on with other rules. Raises RuleError or DataError, and nothing has changed then."""
+        self._check_usable()
+        rules = self._compiled(text)
+        restored = self.detector.update(rules, limits=self._limits(rules))
+        self._done(Entry(RULES, origin, self._now_us(), text.encode()), ())
+        self._on_rules(origin, text)
+        return restored
+
+    # -- what a step is ----------------------------------------------------------------------------
+
+    def _step(self, entry: Entry, ids: tuple[str, ...] = (), data: Any = None) -> Outcome:
+        """`data`: what is in the payload, where somebody has it already."""
+        self._check_usable()
+        outcome = self._apply(entry, data)
+        if entry.kind != TICK or self._is_told(outcome):
+            self._done(entry, ids, outcome)
+        return outcome
+
+    def _apply(self, entry: Entry, data: Any) -> Outcome:
+        """The detector's part. CepErrors are those of `process_batch`: nothing was taken."""
+        self._clock_us = entry.at_us
+        try:
+            if entry.kind == TICK:
+                result = self.detector.tick()
+            elif entry.kind == EVENT:
+                result = self.detector.process(self._without_id(data, entry), entry.stream)
+            else:
+                result = self.detector.process_batch(self._without_id(data, entry), entry.stream)
+        except CepError:
+            raise
+        except Exception as error:
+            self.broken = error  # nobody knows how far it came
+            raise
+        return outcome_of(result, self._settings.events_in_matches)
+
+    def _is_told(self, outcome: Outcome) -> bool:
+        """Whether a tick must be kept: it moved idle sources, or something came out."""
+        return self._settings.time == "event" or outcome is not NO_OUTCOME
+
+    def _done(self, entry: Entry, ids: tuple[str, ...], outcome: Outcome = NO_OUTCOME) -> None:
+        """What was done is kept, then told."""
+        if self._journal is not None:
+            try:
+                self._journal.append(self.position + 1, entry)
+            except Exception as error:
+                self.broken = error  # the detector is ahead of what is kept
+                raise
+        self._remember(ids, outcome)
+
+    def _remember(self, ids: tuple[str, ...], outcome: Outcome) -> None:
+        self.position += 1
+        if ids:
+            self.remembered.add(ids, outcome.answer)
+        self.feed.add(outcome.messages)
+
+    def _without_id(self, data: Any, entry: Entry) -> Any:
+        """An id that is no field of the stream is for us alone."""
+        source, field = self._sources[entry.stream or ""], self._settings.id_field
+        if field is None or source.has_id:
+            return data
+        if isinstance(data, pa.Table):
+            return data.drop_columns([field])
+        return {name: value for name, value in data.items() if name != field}
+
+    def _check_usable(self) -> None:
+        if self.broken is not None:
+            message = f"work has broken off ({self.broken}): start the service again"
+            raise CheckpointError(message) from self.broken
+
+    def _now_us(self) -> int:
+        """A clock that never goes back: what is done again must be in the same order."""
+        self._clock_us = max(self._clock_us, now_us())
+        return self._clock_us
+
+    # -- rules -------------------------------------------------------------------------------------
+
+    def _compiled(self, text: str) -> Rules:
+        return check(text, functions=self._first_rules.functions.values())
+
+    def options(self, rules: Rules) -> dict[str, Any]:
+        """Of a detector for these rules."""
+        return {
+            "time": self._settings.time,
+            "tables": self._tables,
+            "workers": self._settings.workers,
+            "limits": self._limits(rules),
+            "ahead": self._settings.ahead if self._settings.time == "event" else None,
+            "held_max": self._settings.held_max,
+            "clock": lambda: self._clock_us,
+        }
+
+    def _detector(self, rules: Rules, snapshot: Snapshot | None = None) -> Detector:
+        options = self.options(rules)
+        if snapshot is None:
+            made = Detector(rules, **options)
+        else:
+            made = Detector.from_snapshot(snapshot, rules, **options)
+        self._look_at(made)
+        return made
+
+    def _limits(self, rules: Rules) -> dict[str, Limit]:
+        if self._settings.runs_max is None:
+            return {}
+        limit = Limit(runs=self._settings.runs_max)
+        return {pattern.name: limit for pattern in rules.patterns}
+
+    def _on_rules(self, origin: str, text: str) -> None:
+        if origin == FROM_FILE:
+            self.rules_text = text
+        self._look_at(self.detector)
+
+    def _look_at(self, detector: Detector) -> None:
+        """What the rules say of the streams."""
+        streams = detector.rules.current.base_streams
+        id_field = self._settings.id_field
+        self._sources: dict[str, Source] = {}
+        for stream in streams:
+            fields = {field.name: field.type for field in stream.fields}
+            has_id = id_field is None or not fields or id_field in fields
+            read = fields if has_id else fields | {str(id_field): DataType.TEXT}
+            self._sources[stream.name] = Source(stream.name, read, has_id)
+        is_idle = any(stream.idle_us is not None for stream in streams)
+        self.needs_ticks = self._settings.time == "processing" or is_idle
+
+    def _source(self, stream: str | None) -> Source:
+        if stream in self._sources:
+            return self._sources[str(stream)]
+        if len(self._sources) == 1 and (stream is None or "" in self._sources):
+            return next(iter(self._sources.values()))
+        names = ", ".join(self._sources)
+        if stream is None:
+            raise DataError(f"the rules read several streams ({names}): say of which this is")
+        raise DataError(f"no rule reads a stream {stream!r:.60}; read: {names}")
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the columns of all streams are known, so that time can pass."""
+        return bool(self.detector.status()["streams"])
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """A copy of all state; a checkpoint is this."""
+        self._check_usable()
+        return {
+            "format": FORMAT,
+            "position": self.position,
+            "clock_us": self._clock_us,
+            "rules_text": self.rules_text,
+            "detector": self.detector.snapshot(),
+            "remembered": self.remembered.snapshot(),
+            "feed": self.feed.snapshot(),
+        }
+
+    def recover(self, snapshot: Snapshot | None) -> int:
+        """Go on from a checkpoint and the journal; how many entries were done again.
+
+        Rules that were put stay, unless those of the file have changed since. Raises
+        CheckpointError where the journal has not all that the checkpoint needs.
+        """
+        before = self.position if snapshot is None else self._restore(snapshot)
+        text = self._first_rules.text
+        if self._journal is not None:
+            for number, entry in self._journal.after(self.position):
+                self._replay(number, entry)
+        done = self.position - before
+        if self.position == 0:
+            self._done(Entry(RULES, FROM_FILE, self._now_us(), text.encode()), ())
+        elif self.rules_text != text:
+            self.change_rules(text, FROM_FILE)
+        return done
+
+    def _restore(self, snapshot: Snapshot) -> int:
+        if snapshot.get("format") != FORMAT:
+            message = f"the checkpoint is not one of a service ({snapshot.get('format')!r:.40})"
+            raise CheckpointError(f"{message}: give another directory")
+        self.position = snapshot["position"]
+        self._clock_us = snapshot["clock_us"]
+        self.rules_text = snapshot["rules_text"]
+        self.remembered.restore(snapshot["remembered"])
+        self.feed.restore(snapshot["feed"])
+        self.detector.close()
+        saved = snapshot["detector"]
+        self.detector = self._detector(self._compiled(saved["rules"]), saved)
+        return self.position
+
+    def _replay(self, number: int, entry: Entry) -> None:
+        if number != self.position + 1:
+            gap = f"entries {self.position + 1} to {number - 1} are not in the journal"
+            raise CheckpointError(f"{gap}: the state before entry {number} cannot be made again")
+        try:
+            if entry.kind == RULES:
+                self._replay_rules(entry)
+            else:
+                data, ids = self._unpacked(entry)
+                self._remember(ids, self._apply(entry, data))
+        except CheckpointError:
+            raise
+        except CepError as error:
+            message = f"entry {number} of the journal cannot be done again ({error})"
+            raise CheckpointError(f"{message}: start with the options of before") from error
+
+    def _replay_rules(self, entry: Entry) -> None:
+        text = entry.payload.decode()
+        rules = self._compiled(text)
+        if self.position == 0:
+            self.detector.close()
+            self.detector = self._detector(rules)
+        else:
+            self._clock_us = entry.at_us
+            self.detector.update(rules, limits=self._limits(rules))
+        self._remember((), NO_OUTCOME)
+        self._on_rules(str(entry.stream), text)
+
+    def _unpacked(self, entry: Entry) -> tuple[Any, tuple[str, ...]]:
+        """What was taken, and its ids."""
+        field, name = self._settings.id_field, entry.stream or ""
+        if entry.kind == TICK:
+            return None, ()
+        if entry.kind == EVENT:
+            row = event_of(entry.payload, self._sources[name].read, self.unknown)
+            return row, (id_of(row[field], name, field),) if field in row else ()
+        table = pa.ipc.open_stream(entry.payload).read_all()
+        return table, () if field is None else ids_of(table, name, field)
+
+    def close(self) -> None:
+        """Let go of the detector's threads."""
+        self.detector.close()
+
+
+def _packed(table: pa.Table) -> bytes:
+    """The events as they are, in the form in which they are quick to read again."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()

@@ -1,0 +1,232 @@
+"""NDJSON of anybody's making -> columns, with the lines that are no events told apart.
+
+Arrow's reader makes columns of a body at once. It is only given what cannot hurt: it would follow
+nested values as deep as they go (and end the process), and make a column of every field name that
+it meets. Whatever it does not take is read line by line.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.json as pj
+from pydantic_core import from_json
+
+from cep.engine.algebra.errors import DataError
+from cep.engine.algebra.expression import DataType
+from cep.engine.batch import Int64s
+from cep.engine.io.dicts import table_of_dicts
+
+pc: Any = pyarrow.compute
+DEPTH_MAX = 32  # of nested values, where columns are read at once
+FIELDS_MAX = 1_000  # of a stream that declares none
+BROKEN_SHOWN = 100
+NAMES_KEPT = 100
+NAME_SHOWN = 100
+
+OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, NEWLINE = b"{}[\n"
+
+
+class MalformedError(DataError):
+    """A body that is no JSON object at all."""
+
+
+@dataclass(slots=True)
+class UnknownFields:
+    """Names of fields that no rule knows; the first hundred, so that nobody can fill memory."""
+
+    names: set[str] = field(default_factory=set)
+
+    def add(self, names: Iterable[str]) -> None:
+        for name in names:
+            if len(self.names) == NAMES_KEPT:
+                return
+            self.names.add(f"{name:.{NAME_SHOWN}}")
+
+
+@dataclass(slots=True)
+class Lines:
+    """The events of a body. `numbers`, shape (rows,): the line of each event, from 1.
+
+    `broken`: what is wrong with the lines that are no events, the first hundred of `broken_count`.
+    """
+
+    table: pa.Table
+    numbers: Int64s
+    broken: list[dict[str, Any]] = field(default_factory=list)
+    broken_count: int = 0
+
+    def refuse(self, line: int, reason: str) -> None:
+        """Say that a line is no event."""
+        self.broken_count += 1
+        if len(self.broken) < BROKEN_SHOWN:
+            self.broken.append({"line": line, "reason": reason})
+
+
+def read_lines(body: bytes, declared: Mapping[str, DataType], unknown: UnknownFields) -> Lines:
+    """One JSON object per line; empty lines count, but are none.
+
+    With `declared` fields the table has these alone, with the types that Arrow finds for what is
+    written. Raises DataError for a body with no event in it, and for more field names than can be.
+    """
+    if b"\r" in body:
+        body = body.replace(b"\r\n", b"\n")
+    table = _columns(body, declared, unknown) if declared else None
+    if table is not None:
+        return Lines(table, np.arange(1, table.num_rows + 1))
+    found = _line_by_line(body, declared, unknown)
+    if not found.table.num_rows:
+        first = found.broken[0] if found.broken else {"line": 1, "reason": "it is empty"}
+        message = f"line {first['line']}: {first['reason']}"
+        raise DataError(f"no line of the body is an event; {message}")
+    return found
+
+
+# -- all at once -----------------------------------------------------------------------------------
+
+
+def _columns(
+    body: bytes, declared: Mapping[str, DataType], unknown: UnknownFields
+) -> pa.Table | None:
+    """What Arrow makes of it; None where each line has to be looked at."""
+    lines = _count_flat(body)
+    if not lines:
+        return None
+    schema = _schema_like(body[: body.find(b"\n") % (len(body) + 1)], declared, unknown)
+    if schema is None:
+        return None
+    options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+    try:
+        table = pj.read_json(io.BytesIO(body), pj.ReadOptions(block_size=len(body)), options)
+    except (pa.ArrowException, ValueError):  # ValueError: what is no UTF-8
+        return None
+    return table if table.num_rows == lines and _is_json(table) else None
+
+
+def _count_flat(body: bytes) -> int:
+    """The number of lines where each begins with `{`, ends with `}` and nests but a little, else 0.
+
+    Where all lines begin and end so, none can go on behind its end: `{` may follow nothing there.
+    """
+    data = np.frombuffer(body, np.uint8)
+    ends = np.flatnonzero(data == NEWLINE)
+    if not body.endswith(b"\n"):
+        ends = np.append(ends, len(data))
+    begins = np.concatenate([[0], ends[:-1] + 1])
+    if not len(ends) or (ends - begins < len("{}")).any():
+        return 0
+    if (data[begins] != OPEN_OBJECT).any() or (data[ends - 1] != CLOSE_OBJECT).any():
+        return 0
+    if body.count(b"{") + body.count(b"[") > len(ends) + DEPTH_MAX:
+        opens = (data == OPEN_OBJECT) | (data == OPEN_LIST)
+        if np.add.reduceat(opens, begins, dtype=np.int32).max() > DEPTH_MAX:
+            return 0
+    return len(ends)
+
+
+def _schema_like(
+    line: bytes, declared: Mapping[str, DataType], unknown: UnknownFields
+) -> pa.Schema | None:
+    """Types by which the values of the first line are kept as they are written."""
+    try:
+        row = from_json(line, allow_inf_nan=False)
+    except ValueError:
+        return None
+    unknown.add(name for name in row if name not in declared)
+    types = {name: _type_of(row.get(name), type_) for name, type_ in declared.items()}
+    return None if None in types.values() else pa.schema(types)  # type: ignore[arg-type]
+
+
+_WHERE_MISSING: dict[DataType, pa.DataType] = {
+    DataType.BOOLEAN: pa.bool_(),
+    DataType.INTEGER: pa.int64(),
+    DataType.FLOAT: pa.float64(),
+}
+
+
+def _type_of(value: Any, declared: DataType) -> pa.DataType | None:
+    match value:
+        case None:
+            return _WHERE_MISSING.get(declared, pa.string())
+        case bool():
+            return pa.bool_()
+        case str():
+            return pa.string()
+        case int() if declared is not DataType.FLOAT:
+            return pa.int64()
+        case int() | float() if declared is DataType.FLOAT:
+            return pa.float64()
+    return None  # a float where whole numbers may follow, a list, an object
+
+
+def _is_json(table: pa.Table) -> bool:
+    """Arrow takes NaN and Infinity for numbers, which JSON has not."""
+    floats = (column for column in table.columns if pa.types.is_floating(column.type))
+    return all(pc.all(pc.is_finite(column)).as_py() is not False for column in floats)
+
+
+# -- line by line ----------------------------------------------------------------------------------
+
+
+def _line_by_line(body: bytes, declared: Mapping[str, DataType], unknown: UnknownFields) -> Lines:
+    rows: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    found = Lines(pa.table({}), np.empty(0, np.int64))
+    for number, text in enumerate(body.split(b"\n"), 1):
+        if not text.strip():
+            continue
+        try:
+            row = event_of(text, declared, unknown)
+        except DataError as error:
+            found.refuse(number, str(error))
+            continue
+        rows.append(row)
+        numbers.append(number)
+    _check_names(rows)
+    found.table = table_of_dicts(rows, declared, "the body") if rows else found.table
+    found.numbers = np.array(numbers, np.int64)
+    return found
+
+
+def event_of(
+    text: bytes, declared: Mapping[str, DataType], unknown: UnknownFields
+) -> dict[str, Any]:
+    """One event: a JSON object with some field that is known. Raises DataError for what is none.
+
+    With `declared` fields it has no others.
+    """
+    try:
+        row = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise MalformedError(f"not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise MalformedError(f"an event is a JSON object, this is {_kind(row)}: {text[:60]!r}")
+    if declared and not row.keys() <= declared.keys():
+        unknown.add(name for name in row if name not in declared)
+        row = {name: value for name, value in row.items() if name in declared}
+    if not row:
+        known = f"; the stream has {', '.join(declared):.200}" if declared else ""
+        raise DataError(f"the event has no field that is known{known}")
+    return row
+
+
+_KINDS = {str: "a text", list: "a list", bool: "a truth value", type(None): "null"}
+
+
+def _kind(value: Any) -> str:
+    return _KINDS.get(type(value), "a number")
+
+
+def _check_names(rows: Sequence[Mapping[str, Any]]) -> None:
+    names: set[str] = set()
+    for row in rows:
+        names.update(row)
+        if len(names) > FIELDS_MAX:
+            message = f"more than {FIELDS_MAX:,} field names in one body"
+            raise DataError(f"{message}; declare the fields of the stream in the rules")

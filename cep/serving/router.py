@@ -1,0 +1,207 @@
+"""A service -> the routes of an API, to be mounted into any FastAPI app.
+
+    app = FastAPI()
+    app.include_router(create_router(service), prefix="/cep")
+
+The router brings the service's life with it: the app's start recovers, its end checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic_core import to_json
+
+from cep.serving.admission import body_of, checks_of, content_type
+from cep.serving.models import (
+    EventAnswer,
+    HealthModel,
+    LinesAnswer,
+    RefusedModel,
+    RulesChangedModel,
+    RulesModel,
+    RulesRefusedModel,
+)
+from cep.serving.refusals import RefusedError, RefusingRoute, problems_of
+from cep.serving.service import Service
+
+JSON, NDJSON, TEXT = "application/json", "application/x-ndjson", "text/plain"
+Responses = dict[int | str, dict[str, Any]]
+
+
+def create_router(service: Service) -> APIRouter:
+    """All routes of a service. Those but `/health` ask for its token, where it has one."""
+    router = APIRouter(lifespan=_life_of(service), route_class=RefusingRoute, tags=["cep"])
+    _add_events(router, service)
+    _add_rules(router, service)
+    _add_state(router, service)
+    return router
+
+
+def _life_of(service: Service) -> Any:
+    @asynccontextmanager
+    async def life(app: Any) -> AsyncIterator[None]:
+        async with service.running():
+            yield
+
+    return life
+
+
+def _guarded(service: Service, *statuses: int) -> dict[str, Any]:
+    """Arguments of a route: what it checks, and how it may refuse."""
+    settings = service.settings
+    wanted = {*statuses, 429, 503}
+    if settings.token is not None:
+        wanted.add(401)
+    responses: Responses = {n: {"model": RefusedModel} for n in sorted(wanted)}
+    checks = [Depends(check) for check in checks_of(settings)]
+    return {"dependencies": checks, "responses": responses}
+
+
+OF_BODIES = (400, 408, 413, 415, 422)
+
+
+# -- events ----------------------------------------------------------------------------------------
+
+
+def _add_events(router: APIRouter, service: Service) -> None:
+    settings = service.settings
+    lines_body = {NDJSON: {"schema": {"type": "string"}}}
+    event_body = {JSON: {"schema": {"type": "object"}}}
+
+    async def lines_of(request: Request) -> bytes:
+        return await body_of(request, settings.body_bytes_max, settings.body_seconds_max)
+
+    async def post_events(request: Request, stream: str | None = None) -> Response:
+        """Take one event (JSON), or several (NDJSON): what they complete is the answer.
+
+        `stream`: of which the events are, where the rules read several.
+        """
+        kind = content_type(request)
+        if kind == JSON:
+            body = await body_of(request, settings.event_bytes_max, settings.body_seconds_max)
+            return Response(await service.take_event(body, stream), media_type=JSON)
+        if kind != NDJSON:
+            raise _unsupported(kind, JSON, NDJSON)
+        answer = await service.take_lines(await lines_of(request), stream)
+        return Response(answer, media_type=JSON)
+
+    async def post_batch(request: Request, stream: str | None = None) -> Response:
+        """Take events as NDJSON, an object per line. Lines that are none cost only themselves.
+
+        `stream`: of which the events are, where the rules read several.
+        """
+        kind = content_type(request)
+        if kind != NDJSON:
+            raise _unsupported(kind, NDJSON)
+        answer = await service.take_lines(await lines_of(request), stream)
+        return Response(answer, media_type=JSON)
+
+    router.add_api_route(
+        "/events",
+        post_events,
+        methods=["POST"],
+        response_model=EventAnswer | LinesAnswer,
+        openapi_extra=_body(event_body | lines_body),
+        **_guarded(service, *OF_BODIES),
+    )
+    router.add_api_route(
+        "/events/batch",
+        post_batch,
+        methods=["POST"],
+        response_model=LinesAnswer,
+        openapi_extra=_body(lines_body),
+        **_guarded(service, *OF_BODIES),
+    )
+
+
+def _body(content: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _unsupported(kind: str, *known: str) -> RefusedError:
+    found = f"content type {kind!r:.60}" if kind else "no content type"
+    return RefusedError(415, f"{found}; send {' or '.join(known)}")
+
+
+# -- rules -----------------------------------------------------------------------------------------
+
+
+def _add_rules(router: APIRouter, service: Service) -> None:
+    settings = service.settings
+
+    async def get_rules() -> Response:
+        """The rules in force."""
+        versions = await service.rules()
+        named = ("name", "kind", "version", "state", "since")
+        told = {
+            "text": versions.text,
+            "statements": [{name: getattr(each, name) for name in named} for each in versions],
+        }
+        return Response(to_json(told), media_type=JSON)
+
+    async def put_rules(request: Request) -> Response:
+        """Go on with other rules (their text) from the next event on.
+
+        Statements that are the same keep their state. Rules that are refused change nothing.
+        """
+        if content_type(request) != TEXT:
+            raise _unsupported(content_type(request), TEXT)
+        body = await body_of(request, settings.rules_bytes_max, settings.body_seconds_max)
+        try:
+            text = body.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise RefusedError(400, f"the rules are not UTF-8 (byte {error.start})") from None
+        restored, rules = await service.change_rules(text)
+        warnings = problems_of(rules.warnings, rules.text, rules.name)
+        parts = ("kept", "fresh", "new", "dropped")
+        told: dict[str, Any] = {part: getattr(restored, part) for part in parts}
+        return JSONResponse(told | {"warnings": warnings})
+
+    router.add_api_route(
+        "/rules", get_rules, methods=["GET"], response_model=RulesModel, **_guarded(service)
+    )
+    guarded = _guarded(service, *OF_BODIES)
+    guarded["responses"][422] = {"model": RulesRefusedModel}
+    router.add_api_route(
+        "/rules",
+        put_rules,
+        methods=["PUT"],
+        response_model=RulesChangedModel,
+        openapi_extra=_body({TEXT: {"schema": {"type": "string"}}}),
+        **guarded,
+    )
+
+
+# -- how it stands ---------------------------------------------------------------------------------
+
+
+def _add_state(router: APIRouter, service: Service) -> None:
+    async def get_status() -> Response:
+        """How it stands: watermarks, who holds them back, open runs, counts."""
+        return Response(to_json(await service.status(), fallback=str), media_type=JSON)
+
+    async def get_health() -> Response:
+        """Whether events are taken. Asks for no token."""
+        if service.failure is None:
+            return JSONResponse({"status": "ok"})
+        return JSONResponse({"status": "failed", "reason": service.failure}, 503)
+
+    router.add_api_route(
+        "/status",
+        get_status,
+        methods=["GET"],
+        response_model=dict[str, Any],
+        **_guarded(service),
+    )
+    router.add_api_route(
+        "/health",
+        get_health,
+        methods=["GET"],
+        response_model=HealthModel,
+        responses={503: {"model": HealthModel}},
+    )

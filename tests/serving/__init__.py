@@ -1,0 +1,1 @@
+"""`cep serve` as a process of its own, asked by real clients."""
