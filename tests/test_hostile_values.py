@@ -60,7 +60,7 @@ VALUES: dict[str, tuple[Any, str]] = {
     "-infinity": (-math.inf, "ts i b"),
     "1e308": (1e308, "ts i b"),
     "text": ("x", "ts i f b"),
-    "no text": ("", "ts"),
+    "no text": ("", "ts i"),  # NULL, which is no key
     "half a surrogate pair": ("\ud800", "ts k i f b t"),
     "a zero byte": ("a\0b", "ts i f b"),
     "bytes": (b"ab", "ts i f b"),
@@ -98,7 +98,7 @@ VALUES: dict[str, tuple[Any, str]] = {
 
 
 def new_detector() -> cep.Detector:
-    return cep.Detector(RULES, clock=lambda: NOON_US)
+    return cep.Detector(RULES, ahead=timedelta(days=1), clock=lambda: NOON_US)
 
 
 class Feed:
@@ -238,6 +238,15 @@ def test_an_event_more_than_a_day_ahead_makes_no_other_late() -> None:
     near = detector.process(feed.event(ts="2025-03-04 12:00"))
     assert (len(near.errors), len(near.late)) == (0, 0)
     assert len(detector.process(feed.event()).late) == 1  # a day is what a wrong clock can do
+
+
+def test_without_another_word_a_day_by_the_clock_of_the_machine_is_the_bound() -> None:
+    now = datetime.now(UTC)
+    for ahead, errors in ((timedelta(hours=23), 0), (timedelta(hours=25), 1)):
+        result = cep.Detector(RULES).process(Feed().event(ts=now + ahead))
+        assert len(result.errors) == errors
+    by_own_clock = cep.Detector(RULES, clock=lambda: 0)
+    assert len(by_own_clock.process(Feed().event()).errors) == 0
 
 
 def test_an_event_of_long_ago_is_late_and_nothing_else() -> None:

@@ -94,6 +94,25 @@ def chunk_of_dicts(
     return Chunk(rest.table, [*_set_aside(rows, unfit, names, declared), *rest.broken])
 
 
+def table_of_dicts(rows: Sequence[Any], declared: Mapping[str, DataType], label: str) -> pa.Table:
+    """As `chunk_of_dicts`, but with a row for each: what fits no field is text, as it is shown."""
+    rows = as_dicts(rows)
+    names = _names(rows, declared, label)
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return pa.table(
+        {n: _column_as_shown(values, n, n in declared, label) for n, values in columns.items()}
+    )
+
+
+def _column_as_shown(values: list[Any], name: str, is_declared: bool, label: str) -> Any:
+    try:
+        return column_of_values(values, name, is_declared, label)
+    except UnfitError as error:
+        unfit = set(error.rows)
+    texts = [shown(value) if row in unfit else value for row, value in enumerate(values)]
+    return _column_as_shown(texts, name, is_declared, label)
+
+
 def note_ignored(ignored: set[str], names: Iterable[str]) -> None:
     """Remember some of the names: events may have any, and ever others."""
     for name in names:
