@@ -63,6 +63,7 @@ Ahead = Annotated[
 TickEvery = Annotated[str, typer.Option(metavar="TIME", help="How often the clock is looked at.")]
 RunsMax = Annotated[int, typer.Option(min=1, help="Open runs of each pattern; more are refused.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads that share the keys.")]
+MessagesKept = Annotated[int, typer.Option(min=1, help="For those who listen to /matches.")]
 WithEvents = Annotated[bool, typer.Option("--with-events", help="Tell matches with their events.")]
 RulesFile = Annotated[str, typer.Argument(metavar="RULES", help="A file of rules.")]
 
@@ -88,6 +89,7 @@ def serve(
     runs_max: RunsMax = 1_000_000,
     workers: Workers = 1,
     with_events: WithEvents = False,
+    messages_kept: MessagesKept = 10_000,
 ) -> None:
     """Serve rules over HTTP: events in, matches out, until SIGTERM or SIGINT.
 
@@ -118,6 +120,7 @@ def serve(
         checkpoint_every=_duration(checkpoint_every),
         survives=Survives(survives.value),
         events_in_matches=with_events,
+        messages_kept=messages_kept,
         token=None if no_auth else token,
         event_bytes_max=max_event,
         body_bytes_max=max_body,

@@ -67,6 +67,7 @@ class Core:
         self._journal = journal
         self._clock_us = now_us()
         self.position = 0  # the number of the last entry
+        self.duplicates = self.broken_lines = 0  # since the process began
         self.rules_text = rules.text  # as the file had them when it was last read
         self.unknown = UnknownFields()
         self.remembered = Remembered(settings.ids_max, settings.answers_bytes)
@@ -85,6 +86,7 @@ class Core:
             ids = (id_of(row.get(self._settings.id_field), source.name, self._settings.id_field),)
             kept = self.remembered.get(ids[0])
             if kept is not None:
+                self.duplicates += 1
                 is_kept = kept.answer is not None
                 answer = together([kept.answer] if kept.answer is not None else [])
                 return body_of(answer, duplicate=True, answer_kept=is_kept)
@@ -97,14 +99,17 @@ class Core:
         Lines that are no events are told in it. Raises DataError, and nothing is taken.
         """
         source = self._source(stream)
-        lines = read_lines(body, source.read, self.unknown)
+        id_field = self._settings.id_field
+        lines = read_lines(body, source.read, self.unknown, id_field)
         new = Identified(lines.table)
-        if self._settings.id_field is not None:
-            new = identify(lines, self._settings.id_field, source.name, self.remembered)
+        if id_field is not None:
+            new = identify(lines, id_field, source.name, self.remembered)
         outcome = NO_OUTCOME
         if new.table.num_rows:
             entry = Entry(TABLE, source.name, self._now_us(), _packed(new.table))
             outcome = self._step(entry, new.ids, new.table)
+        self.duplicates += new.duplicates
+        self.broken_lines += lines.broken_count
         repeated = {id(kept): kept.answer for kept in new.repeated}.values()
         answers = [answer for answer in (*repeated, outcome.answer) if answer is not None]
         return body_of(

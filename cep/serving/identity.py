@@ -55,9 +55,8 @@ def identify(lines: Lines, field: str, stream: str, remembered: Remembered) -> I
     rows: list[int] = []
     ids: dict[str, None] = {}
     repeated: list[Kept] = []
-    values = _values(lines, field)
     refused = 0
-    for row, value in enumerate(values):
+    for row, value in enumerate(lines.ids):
         try:
             id_ = id_of(value, stream, field)
         except DataError as error:
@@ -70,13 +69,7 @@ def identify(lines: Lines, field: str, stream: str, remembered: Remembered) -> I
         elif id_ not in ids:
             ids[id_] = None
             rows.append(row)
-    if len(rows) == len(values):
+    if len(rows) == len(lines.ids):
         return Identified(lines.table, tuple(ids))
     table = lines.table.take(np.array(rows, np.int64))
-    return Identified(table, tuple(ids), tuple(repeated), len(values) - len(rows) - refused)
-
-
-def _values(lines: Lines, field: str) -> list[Any]:
-    if field not in lines.table.schema.names:
-        return [None] * lines.table.num_rows
-    return lines.table.column(field).to_pylist()
+    return Identified(table, tuple(ids), tuple(repeated), len(lines.ids) - len(rows) - refused)

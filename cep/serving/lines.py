@@ -54,11 +54,13 @@ class UnknownFields:
 class Lines:
     """The events of a body. `numbers`, shape (rows,): the line of each event, from 1.
 
+    `ids`: what each event has in the field that was asked for, as it was written.
     `broken`: what is wrong with the lines that are no events, the first hundred of `broken_count`.
     """
 
     table: pa.Table
     numbers: Int64s
+    ids: list[Any] = field(default_factory=list)
     broken: list[dict[str, Any]] = field(default_factory=list)
     broken_count: int = 0
 
@@ -69,7 +71,12 @@ class Lines:
             self.broken.append({"line": line, "reason": reason})
 
 
-def read_lines(body: bytes, declared: Mapping[str, DataType], unknown: UnknownFields) -> Lines:
+def read_lines(
+    body: bytes,
+    declared: Mapping[str, DataType],
+    unknown: UnknownFields,
+    id_field: str | None = None,
+) -> Lines:
     """One JSON object per line; empty lines count, but are none.
 
     With `declared` fields the table has these alone, with the types that Arrow finds for what is
@@ -79,8 +86,9 @@ def read_lines(body: bytes, declared: Mapping[str, DataType], unknown: UnknownFi
         body = body.replace(b"\r\n", b"\n")
     table = _columns(body, declared, unknown) if declared else None
     if table is not None:
-        return Lines(table, np.arange(1, table.num_rows + 1))
-    found = _line_by_line(body, declared, unknown)
+        ids = [] if id_field is None else table.column(id_field).to_pylist()
+        return Lines(table, np.arange(1, table.num_rows + 1), ids)
+    found = _line_by_line(body, declared, unknown, id_field)
     if not found.table.num_rows:
         first = found.broken[0] if found.broken else {"line": 1, "reason": "it is empty"}
         message = f"line {first['line']}: {first['reason']}"
@@ -174,7 +182,9 @@ def _is_json(table: pa.Table) -> bool:
 # -- line by line ----------------------------------------------------------------------------------
 
 
-def _line_by_line(body: bytes, declared: Mapping[str, DataType], unknown: UnknownFields) -> Lines:
+def _line_by_line(
+    body: bytes, declared: Mapping[str, DataType], unknown: UnknownFields, id_field: str | None
+) -> Lines:
     rows: list[dict[str, Any]] = []
     numbers: list[int] = []
     found = Lines(pa.table({}), np.empty(0, np.int64))
@@ -191,6 +201,7 @@ def _line_by_line(body: bytes, declared: Mapping[str, DataType], unknown: Unknow
     _check_names(rows)
     found.table = table_of_dicts(rows, declared, "the body") if rows else found.table
     found.numbers = np.array(numbers, np.int64)
+    found.ids = [] if id_field is None else [row.get(id_field) for row in rows]
     return found
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic_core import to_json
 
 from cep.serving.admission import body_of, checks_of, content_type
@@ -28,7 +28,9 @@ from cep.serving.models import (
 )
 from cep.serving.refusals import RefusedError, RefusingRoute, problems_of
 from cep.serving.service import Service
+from cep.serving.stream import listening
 
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
 JSON, NDJSON, TEXT = "application/json", "application/x-ndjson", "text/plain"
 Responses = dict[int | str, dict[str, Any]]
 
@@ -37,6 +39,7 @@ def create_router(service: Service) -> APIRouter:
     """All routes of a service. Those but `/health` ask for its token, where it has one."""
     router = APIRouter(lifespan=_life_of(service), route_class=RefusingRoute, tags=["cep"])
     _add_events(router, service)
+    _add_matches(router, service)
     _add_rules(router, service)
     _add_state(router, service)
     return router
@@ -128,6 +131,30 @@ def _unsupported(kind: str, *known: str) -> RefusedError:
     return RefusedError(415, f"{found}; send {' or '.join(known)}")
 
 
+# -- matches as they come --------------------------------------------------------------------------
+
+STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
+
+
+def _add_matches(router: APIRouter, service: Service) -> None:
+    async def get_matches(
+        last_event_id: Annotated[str | None, Header(pattern=r"^[0-9]{1,18}$")] = None,
+    ) -> Response:
+        """Matches, timed-out runs and rows as server-sent events, from now on.
+
+        Events are `match`, `timeout` and `row`, with JSON and a number as id. Who comes again with
+        `Last-Event-ID` gets what was since, as far as it is kept; `missed` says how many are not.
+        """
+        service.check_may_listen()
+        return listening(service, None if last_event_id is None else int(last_event_id))
+
+    guarded = _guarded(service, 422)
+    guarded["responses"][200] = {"content": STREAM, "description": "Without an end."}
+    router.add_api_route(
+        "/matches", get_matches, methods=["GET"], response_class=Response, **guarded
+    )
+
+
 # -- rules -----------------------------------------------------------------------------------------
 
 
@@ -185,6 +212,10 @@ def _add_state(router: APIRouter, service: Service) -> None:
         """How it stands: watermarks, who holds them back, open runs, counts."""
         return Response(to_json(await service.status(), fallback=str), media_type=JSON)
 
+    async def get_metrics() -> Response:
+        """Metrics of the detector and of the service for Prometheus."""
+        return Response(await service.metrics(), media_type=METRICS)
+
     async def get_health() -> Response:
         """Whether events are taken. Asks for no token."""
         if service.failure is None:
@@ -196,6 +227,13 @@ def _add_state(router: APIRouter, service: Service) -> None:
         get_status,
         methods=["GET"],
         response_model=dict[str, Any],
+        **_guarded(service),
+    )
+    router.add_api_route(
+        "/metrics",
+        get_metrics,
+        methods=["GET"],
+        response_class=PlainTextResponse,
         **_guarded(service),
     )
     router.add_api_route(

@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from cep.rules import Rules, check
 from cep.serving.answers import Message
 from cep.serving.core import Core
 from cep.serving.durability import Durability
+from cep.serving.metrics import Numbers, metrics_of
 from cep.serving.settings import Settings
 from cep.serving.turns import BusyError, Turns
 from cep.serving.warming import warm
@@ -51,6 +53,7 @@ class Service:
         self._core: Core | None = None
         self._durability: Durability | None = None
         self._checkpoint_error: str | None = None
+        self._checkpoints_failed = 0
         self._listeners = 0
 
     # -- its life ----------------------------------------------------------------------------------
@@ -140,19 +143,32 @@ class Service:
     async def status(self) -> dict[str, Any]:
         """That of the detector, and in `service` what only the service knows."""
         found = await self._in_turn(lambda: self.core.detector.status())
-        core, durability = self.core, self._durability
+        core = self.core
         mine = {
             "entries": core.position,
-            "checkpoints_written": 0 if durability is None else durability.written,
-            "checkpoint_error": self._checkpoint_error,
+            "duplicates": core.duplicates,
+            "broken_lines": core.broken_lines,
             "ids_remembered": len(core.remembered),
             "answers_bytes": core.remembered.answers_bytes,
             "messages": core.feed.last,
-            "listeners": self._listeners,
-            "waiting": self._turns.waiting,
             "unknown_fields": sorted(core.unknown.names),
+            "checkpoint_error": self._checkpoint_error,
         }
+        mine |= asdict(self._numbers())
         return found | {"service": mine}
+
+    async def metrics(self) -> bytes:
+        """Those of the detector and of the service, in the text format of Prometheus."""
+        return await self._in_turn(lambda: metrics_of(self.core, self._numbers()))
+
+    def _numbers(self) -> Numbers:
+        durability = self._durability
+        return Numbers(
+            checkpoints_written=0 if durability is None else durability.written,
+            checkpoints_failed=self._checkpoints_failed,
+            listeners=self._listeners,
+            waiting=self._turns.waiting,
+        )
 
     async def _in_turn(self, work: Callable[[], T]) -> T:
         try:
@@ -239,6 +255,7 @@ class Service:
             self._checkpoint_error = None
         except Exception as error:  # the journal has all of it; the next one may succeed
             self._checkpoint_error = str(error)
+            self._checkpoints_failed += 1
             LOG.exception("a checkpoint has failed; the journal goes on")
 
     async def _logged(self, work: Coroutine[Any, Any, None], message: str) -> None:

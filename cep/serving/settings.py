@@ -25,7 +25,8 @@ class Settings:
     `checkpoints`: a directory, None: nothing survives the process. `survives`: what an event that
     was answered survives, once there is one.
 
-    `events_in_matches`: matches are told with the events that they took.
+    `events_in_matches`: matches are told with the events that they took. `messages_kept`: how many
+    a listener may be behind before it misses some.
     """
 
     time: Literal["event", "processing"] = "event"
@@ -46,7 +47,6 @@ class Settings:
 
     events_in_matches: bool = False
     messages_kept: int = 10_000
-    messages_waiting_max: int = 1_000
     listeners_max: int = 100
 
     token: str | None = None
@@ -77,7 +77,6 @@ COUNTS = (
     "answers_bytes",
     "checkpoints_kept",
     "messages_kept",
-    "messages_waiting_max",
     "listeners_max",
     "event_bytes_max",
     "body_bytes_max",

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 from cep.engine.checkpoint.errors import CheckpointError
 
@@ -102,6 +103,12 @@ class Journal:
     def close(self) -> None:
         """Let go of the file. Harmless if repeated."""
         self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -17,6 +17,8 @@ REQUESTS = [
     ("GET", "/rules", {}),
     ("PUT", "/rules", TEXT),
     ("GET", "/status", {}),
+    ("GET", "/metrics", {}),
+    ("GET", "/matches", {}),
 ]
 
 
@@ -132,6 +134,8 @@ def test_what_the_pages_say_is_there(tmp_path: Path) -> None:
             "/events",
             "/events/batch",
             "/health",
+            "/matches",
+            "/metrics",
             "/rules",
             "/status",
         ]
