@@ -126,7 +126,7 @@ class Detector(Awaited, Changing):
             name: declared_schema(stream) for name, stream in self._known.items() if stream.fields
         }
         for name, given in (schemas or {}).items():
-            self._schemas[self._named(name).name] = _schema(given)
+            self._schemas[self.stream_named(name).name] = _schema(given)
         self._running: Live | None = None
         self._is_finished = False
         self._is_closed = False
@@ -160,7 +160,7 @@ class Detector(Awaited, Changing):
     def _take(self, events: Any, stream: str | None) -> Result:
         self.check_open()
         begun = now_seconds()
-        name = self._named(stream).name
+        name = self.stream_named(stream).name
         if self._running is None and not schema_of_data(events, self._known[name]).names:
             return Execution.of_nothing(self._rules).result(Output(), 0, 0.0)
         running = self._running_for(name, events)
@@ -181,7 +181,7 @@ class Detector(Awaited, Changing):
         """
         self.check_open()
         begun, running = now_seconds(), self._started("advance_to")
-        name = None if stream is None else self._named(stream).name
+        name = None if stream is None else self.stream_named(stream).name
         output = Output()
         running.advance(name, _microseconds(time), output)
         return self._result(running, output, 0, begun)
@@ -212,7 +212,7 @@ class Detector(Awaited, Changing):
         begun = now_seconds()
         if stream is not None:
             running, output = self._started("finish"), Output()
-            running.finish(output, self._named(stream).name)
+            running.finish(output, self.stream_named(stream).name)
             return self._result(running, output, 0, begun)
         self._is_finished = True
         if self._running is None:
@@ -446,6 +446,11 @@ class Detector(Awaited, Changing):
         return bool(self._on)
 
     @property
+    def is_started(self) -> bool:
+        """The columns of all streams are known, so that time can pass."""
+        return self._running is not None
+
+    @property
     def is_finished(self) -> bool:
         """No event can follow, since the detector was told that none will come."""
         return self._is_finished
@@ -473,7 +478,8 @@ class Detector(Awaited, Changing):
                 near = did_you_mean(name, (*SIDES, *tables)) or ";"
                 raise DataError(f"on: no output {name!r}{near} there are {_listed(SIDES, tables)}")
 
-    def _named(self, stream: str | None) -> Stream:
+    def stream_named(self, stream: str | None) -> Stream:
+        """The stream of this name; None: the only one. DataError where it cannot be told."""
         if stream is None and len(self._known) == 1:
             return next(iter(self._known.values()))
         if stream in self._known:
@@ -483,7 +489,7 @@ class Detector(Awaited, Changing):
         names = ", ".join(self._known)
         if stream is None:
             raise DataError(f"the rules read several streams ({names}): say of which this is")
-        raise DataError(f"no rule reads a stream {stream!r}; read: {names}")
+        raise DataError(f"no rule reads a stream {stream!r:.60}; read: {names}")
 
     def _running_for(self, name: str, data: Any) -> Live:
         """Started by the first data, if not before: they say what undeclared columns there are."""

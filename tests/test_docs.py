@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,17 @@ def test_an_example_of_a_rule_file_compiles_without_a_warning(rules: str) -> Non
     assert list(cep.compile(rules).warnings) == []
 
 
+@pytest.fixture
+def own_log() -> Iterator[None]:
+    """What a page does to the logger `cep` ends with it: its output does, too."""
+    logger = logging.getLogger("cep")
+    handlers, level = logger.handlers[:], logger.level
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+
+
+@pytest.mark.usefixtures("own_log")
 @pytest.mark.parametrize(("code", "output"), programs())
 def test_an_example_in_python_runs_and_prints_what_is_shown(
     code: str,

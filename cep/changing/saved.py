@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from cep.changing.book import AnyRules, RuleBook
-from cep.changing.statements import Like, Statement, compile_statements, read_statements
+from cep.changing.statements import (
+    Like,
+    Statement,
+    changed_parameters,
+    compile_statements,
+    read_statements,
+)
 from cep.dsl.parameters import converted, python_value
 from cep.engine.algebra.expression import DataType
 from cep.engine.state.snapshot import Snapshot, Value
@@ -15,7 +21,6 @@ from cep.rules import as_rules
 
 def saved_book(book: RuleBook) -> Snapshot:
     """What a snapshot has beside the state: the statements with their versions."""
-    changed = [each for each in book.rules.parameters.values() if each.value != each.default]
     return {
         "statements": [
             {
@@ -29,7 +34,7 @@ def saved_book(book: RuleBook) -> Snapshot:
         ],
         "parameters": {
             each.name: {"type": each.type.value, "value": converted(each.value, each.type)}
-            for each in changed
+            for each in changed_parameters(book.rules)
         },
     }
 

@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import Any
 
 from cep.dsl.cut import StatementText, statement_texts
+from cep.dsl.parameters import Parameter
 from cep.engine.algebra.aggregates import Functions
 from cep.engine.algebra.errors import Problem, RuleError, Span, render_problem
 from cep.engine.algebra.plan_printer import (
@@ -147,6 +148,11 @@ def compile_statements(
     return rules
 
 
+def changed_parameters(rules: Rules) -> list[Parameter]:
+    """Those whose value is not their default."""
+    return [each for each in rules.parameters.values() if each.value != each.default]
+
+
 @dataclass(frozen=True, slots=True)
 class Like:
     """What belongs to rules beside their text.
@@ -160,8 +166,8 @@ class Like:
 
     @staticmethod
     def of(rules: Rules) -> Like:
-        changed = [each for each in rules.parameters.values() if each.value != each.default]
-        return Like(rules.name, rules.functions, {each.name: each.value for each in changed})
+        values = {each.name: each.value for each in changed_parameters(rules)}
+        return Like(rules.name, rules.functions, values)
 
     def with_those_of(self, other: Like) -> Like:
         return Like(

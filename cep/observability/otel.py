@@ -20,6 +20,7 @@ from cep.observability.readings import (
     Kind,
     Readable,
     Reading,
+    check_rules_max,
     read,
     samples,
 )
@@ -45,9 +46,7 @@ class DetectorInstruments:
     """
 
     def __init__(self, provider: MeterProvider, *, rules_max: int = RULES_MAX) -> None:
-        if rules_max < 0:
-            raise DataError(f"rules_max={rules_max}: it is at least 0")
-        self._rules_max = rules_max
+        self._rules_max = check_rules_max(rules_max)
         self._detectors: list[tuple[Readable, Attributes]] = []
         self._readings: list[tuple[Reading, Readable, Attributes]] = []
         self._given: set[str] = set()

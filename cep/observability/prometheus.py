@@ -22,6 +22,7 @@ from cep.observability.readings import (
     Readable,
     Reading,
     Value,
+    check_rules_max,
     read,
     samples,
 )
@@ -47,9 +48,7 @@ class DetectorCollector(Collector):
         *,
         rules_max: int = RULES_MAX,
     ) -> None:
-        if rules_max < 0:
-            raise DataError(f"rules_max={rules_max}: it is at least 0")
-        self._rules_max = rules_max
+        self._rules_max = check_rules_max(rules_max)
         self._names = tuple(sorted(labels))
         self._detectors: dict[tuple[str, ...], Readable] = {}
         _check_names(self._names)

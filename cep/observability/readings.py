@@ -13,6 +13,7 @@ from enum import Enum
 from itertools import islice
 from typing import Any, Protocol
 
+from cep.engine.algebra.errors import DataError
 from cep.observability.histogram import Histogram
 from cep.observability.measured import Labels, Measured
 
@@ -69,10 +70,17 @@ class Family:
     unit: str = ""
 
 
-def read(detector: Readable, rules_max: int = RULES_MAX) -> Reading:
+def check_rules_max(rules_max: int) -> int:
+    """The same. Raises DataError for a number of rules that cannot be."""
+    if rules_max < 0:
+        raise DataError(f"rules_max={rules_max}: it is at least 0")
+    return rules_max
+
+
+def read(detector: Readable, rules_max: int | None = RULES_MAX) -> Reading:
     """The detector between two calls. O(rules), some 15 microseconds each.
 
-    The first `rules_max` rules have values of their own.
+    The first `rules_max` rules (None: all) have values of their own.
     """
     with detector.lock:
         status, measured = detector.status(), detector.measured
@@ -92,7 +100,7 @@ def read(detector: Readable, rules_max: int = RULES_MAX) -> Reading:
 
 def counters_of(detector: Readable) -> dict[tuple[str, Labels], float]:
     """All counters as they are now: (family, labels) -> value."""
-    reading = read(detector, len(detector.status()["nodes"]))
+    reading = read(detector, None)
     return {
         (family.name, labels): value
         for family in FAMILIES

@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from cep.detector import Detector
-from cep.engine.algebra.errors import CepError, DataError
+from cep.engine.algebra.errors import CepError
 from cep.engine.algebra.expression import DataType
 from cep.engine.checkpoint.errors import CheckpointError
 from cep.engine.io.clock import now_us
@@ -29,7 +29,7 @@ from cep.engine.state.limits import Limit
 from cep.engine.state.restoring import Restored
 from cep.engine.state.snapshot import Snapshot
 from cep.rules import Rules, check
-from cep.serving.answers import NO_OUTCOME, Outcome, body_of, outcome_of, together
+from cep.serving.answers import NO_OUTCOME, NOTHING, Outcome, body_of, outcome_of, together
 from cep.serving.feed import Feed
 from cep.serving.identity import Identified, id_of, identify, ids_of
 from cep.serving.lines import UnknownFields, event_of, read_lines
@@ -88,8 +88,7 @@ class Core:
             if kept is not None:
                 self.duplicates += 1
                 is_kept = kept.answer is not None
-                answer = together([kept.answer] if kept.answer is not None else [])
-                return body_of(answer, duplicate=True, answer_kept=is_kept)
+                return body_of(kept.answer or NOTHING, duplicate=True, answer_kept=is_kept)
         outcome = self._step(Entry(EVENT, source.name, self._now_us(), body), ids, row)
         return body_of(outcome.answer, duplicate=False, answer_kept=True)
 
@@ -123,7 +122,7 @@ class Core:
 
     def tick(self) -> None:
         """Let the clock tell."""
-        if self.needs_ticks and self.is_started:
+        if self.needs_ticks and self.detector.is_started:
             self._step(Entry(TICK, None, self._now_us(), b""))
 
     def change_rules(self, text: str, origin: str = PUT) -> Restored:
@@ -252,19 +251,7 @@ class Core:
         self.needs_ticks = self._settings.time == "processing" or is_idle
 
     def _source(self, stream: str | None) -> Source:
-        if stream in self._sources:
-            return self._sources[str(stream)]
-        if len(self._sources) == 1 and (stream is None or "" in self._sources):
-            return next(iter(self._sources.values()))
-        names = ", ".join(self._sources)
-        if stream is None:
-            raise DataError(f"the rules read several streams ({names}): say of which this is")
-        raise DataError(f"no rule reads a stream {stream!r:.60}; read: {names}")
-
-    @property
-    def is_started(self) -> bool:
-        """Whether the columns of all streams are known, so that time can pass."""
-        return bool(self.detector.status()["streams"])
+        return self._sources[self.detector.stream_named(stream).name]
 
     # -- state -------------------------------------------------------------------------------------
 

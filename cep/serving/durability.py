@@ -6,7 +6,7 @@ from collections import deque
 from pathlib import Path
 
 from cep.engine.algebra.errors import DataError
-from cep.engine.checkpoint.store import CheckpointStore
+from cep.engine.checkpoint.store import CheckpointInfo, CheckpointStore
 from cep.engine.io.journal import Journal, Survives
 from cep.engine.state.snapshot import Snapshot
 
@@ -35,16 +35,17 @@ class Durability:
         found = self._store.latest()
         return None if found is None else found.snapshot
 
-    def write(self, snapshot: Snapshot) -> None:
+    def write(self, snapshot: Snapshot) -> CheckpointInfo:
         """Keep a snapshot of a `Core`, and let go of entries that no kept checkpoint needs.
 
         Whoever appends to the journal meanwhile may do so.
         """
-        self._store.write(snapshot)
+        info = self._store.write(snapshot)
         self.written += 1
         self._positions.append(snapshot["position"])
         if len(self._positions) == self._positions.maxlen:
             self.journal.forget(self._positions[0])
+        return info
 
     def close(self) -> None:
         """Let others use the directory."""

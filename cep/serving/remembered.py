@@ -7,7 +7,7 @@ answers  a     b     -            all of them in `answers_bytes`, else the oldes
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -36,7 +36,8 @@ class Remembered:
     def __init__(self, ids_max: int, answers_bytes: int) -> None:
         self._ids_max = ids_max
         self._bytes_max = answers_bytes
-        self._by_id: dict[str, Kept] = {}
+        # The oldest of a plain dict is found behind all the places of those that went before.
+        self._by_id: OrderedDict[str, Kept] = OrderedDict()
         self._answers: deque[Kept] = deque()
         self.answers_bytes = 0
 
@@ -64,7 +65,7 @@ class Remembered:
 
     def _shrink(self) -> None:
         while len(self._by_id) > self._ids_max:
-            kept = self._by_id.pop(next(iter(self._by_id)))
+            kept = self._by_id.popitem(last=False)[1]
             kept.ids -= 1
             if kept.ids == 0 and kept is not _NOTHING_CAME:
                 self._let_go(kept)
@@ -100,7 +101,7 @@ class Remembered:
         gone = Kept(None, 0)
         choices = {-1: _NOTHING_CAME, -2: gone} | dict(enumerate(kept))
         columns = (snapshot["ids"].column(name).to_pylist() for name in ("id", "answer"))
-        self._by_id = {}
+        self._by_id = OrderedDict()
         for id_, number in zip(*columns, strict=True):
             self._by_id[id_] = choices[number]
             choices[number].ids += 1

@@ -76,8 +76,9 @@ def _add_events(router: APIRouter, service: Service) -> None:
     lines_body = {NDJSON: {"schema": {"type": "string"}}}
     event_body = {JSON: {"schema": {"type": "object"}}}
 
-    async def lines_of(request: Request) -> bytes:
-        return await body_of(request, settings.body_bytes_max, settings.body_seconds_max)
+    async def take_lines(request: Request, stream: str | None) -> Response:
+        body = await body_of(request, settings.body_bytes_max, settings.body_seconds_max)
+        return Response(await service.take_lines(body, stream), media_type=JSON)
 
     async def post_events(request: Request, stream: str | None = None) -> Response:
         """Take one event (JSON), or several (NDJSON): what they complete is the answer.
@@ -90,8 +91,7 @@ def _add_events(router: APIRouter, service: Service) -> None:
             return Response(await service.take_event(body, stream), media_type=JSON)
         if kind != NDJSON:
             raise _unsupported(kind, JSON, NDJSON)
-        answer = await service.take_lines(await lines_of(request), stream)
-        return Response(answer, media_type=JSON)
+        return await take_lines(request, stream)
 
     async def post_batch(request: Request, stream: str | None = None) -> Response:
         """Take events as NDJSON, an object per line. Lines that are none cost only themselves.
@@ -101,8 +101,7 @@ def _add_events(router: APIRouter, service: Service) -> None:
         kind = content_type(request)
         if kind != NDJSON:
             raise _unsupported(kind, NDJSON)
-        answer = await service.take_lines(await lines_of(request), stream)
-        return Response(answer, media_type=JSON)
+        return await take_lines(request, stream)
 
     router.add_api_route(
         "/events",

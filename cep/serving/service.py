@@ -14,11 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from cep.changing.versions import RuleVersions
 from cep.engine.algebra.errors import DataError
 from cep.engine.state.restoring import Restored
+from cep.observability.calls import written
 from cep.rules import Rules, check
 from cep.serving.answers import Message
 from cep.serving.core import Core
@@ -250,8 +252,10 @@ class Service:
         durability = self._durability
         assert durability is not None
         try:
-            snapshot = await self._in_turn(self.core.snapshot)
-            await self._off_loop(self._writer, lambda: durability.write(snapshot))
+            core = self.core
+            snapshot = await self._in_turn(core.snapshot)
+            write = partial(written, core.detector, lambda: durability.write(snapshot))
+            await self._off_loop(self._writer, write)
             self._checkpoint_error = None
         except Exception as error:  # the journal has all of it; the next one may succeed
             self._checkpoint_error = str(error)

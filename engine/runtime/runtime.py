@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -203,7 +204,7 @@ class Runtime:
         self._check_whole()
         return {
             "texts": self._texts.snapshot(),
-            "prints": fingerprints(self.flow, self._functions),
+            "prints": self._prints,
             "tasks": {task.plan.name: task.snapshot() for task in self.tasks},
         }
 
@@ -214,8 +215,7 @@ class Runtime:
         now; the others start afresh. A feature is a statement, whoever reads it.
         """
         plans = [task.plan for task in self.tasks]
-        prints = fingerprints(self.flow, self._functions)
-        changes = RuleChanges(saved["prints"], prints, saved["tasks"], plans)
+        changes = RuleChanges(saved["prints"], self._prints, saved["tasks"], plans)
         for task in self.tasks:
             if task.plan.name in saved["tasks"]:
                 state = saved["tasks"][task.plan.name]
@@ -228,6 +228,11 @@ class Runtime:
             for shard in operator.shards:
                 shard.runs.rename_texts(renamed)
         return changes.report()
+
+    @cached_property
+    def _prints(self) -> Snapshot:
+        """What tells the statements from others, for as long as the runtime is there."""
+        return fingerprints(self.flow, self._functions)
 
     @property
     def _texts_are_many(self) -> bool:
