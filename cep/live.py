@@ -29,7 +29,7 @@ from cep.execution import Execution
 from cep.progress import say_compiling
 from cep.rules import Rules
 
-IMPLAUSIBLE = "the event's time is further ahead of the clock than `ahead` allows"
+IMPLAUSIBLE = "the event's time is too far ahead of the clock"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -65,8 +67,8 @@ VALUES: dict[str, tuple[Any, str]] = {
     "a zero byte": ("a\0b", "ts i f b"),
     "bytes": (b"ab", "ts i f b"),
     "bytes that are no UTF-8": (b"\xff", "ts k i f b t"),
-    "20 MB of text": ("x" * 20_000_000, "ts i f b"),
-    "5 MB of digits": ("9" * 5_000_000, "ts i b"),
+    "100 kB of text": ("x" * 100_000, "ts i f b"),
+    "100 kB of digits": ("9" * 100_000, "ts i b"),
     "a list": ([1], "ts k i f b t"),
     "an empty list": ([], "ts k i f b t"),
     "a dict": ({"a": 1}, "ts k i f b t"),
@@ -97,8 +99,13 @@ VALUES: dict[str, tuple[Any, str]] = {
 }
 
 
+@cache
+def rules() -> cep.Rules:
+    return cep.compile(RULES)
+
+
 def new_detector() -> cep.Detector:
-    return cep.Detector(RULES, ahead=timedelta(days=1), clock=lambda: NOON_US)
+    return cep.Detector(rules(), ahead=timedelta(days=1), clock=lambda: NOON_US)
 
 
 class Feed:
@@ -123,16 +130,14 @@ def looked_at(result: cep.Result) -> None:
         assert row.reason
 
 
-@pytest.mark.parametrize("neighbours", [0, 2], ids=["alone", "between others"])
 @pytest.mark.parametrize("name", VALUES)
-def test_a_value_that_does_not_fit_costs_its_event_and_no_other(name: str, neighbours: int) -> None:
+def test_a_value_that_does_not_fit_costs_its_event_and_no_other(name: str) -> None:
     value, misfits = VALUES[name]
     detector, feed, expected = new_detector(), Feed(), 1
     detector.process(feed.event())
-    for field in FIELDS:
-        events = [feed.event(**{field: value})]
-        if neighbours:
-            events = [feed.event(), *events, feed.event()]
+    for neighbours, field in product((0, 1), FIELDS):
+        events = [feed.event() for _ in range(1 + 2 * neighbours)]
+        events[neighbours][field] = value
         result = detector.process_batch(events) if neighbours else detector.process(events[0])
         looked_at(result)
         wrong = field in misfits.split()
@@ -146,7 +151,7 @@ def test_a_value_that_does_not_fit_costs_its_event_and_no_other(name: str, neigh
 
 def goes_on_from_its_snapshot(detector: cep.Detector, feed: Feed) -> None:
     detector.process(feed.event(i=1, k="last"))
-    restored = cep.Detector.from_snapshot(detector.snapshot(), RULES, clock=lambda: NOON_US)
+    restored = cep.Detector.from_snapshot(detector.snapshot(), rules(), clock=lambda: NOON_US)
     end = feed.event(i=2, k="last")
     assert [match.pattern for match in restored.process(end)] == ["pair"]
     assert [match.pattern for match in detector.process(end)] == ["pair"]
@@ -159,6 +164,15 @@ def test_a_time_of_a_type_that_no_time_has_is_refused_and_nothing_is_taken(value
         detector.process(feed.event(ts=value))
     assert detector.status()["events"] == 0
     assert len(detector.process(feed.event()).errors) == 0
+
+
+@pytest.mark.parametrize("field", [field for field in FIELDS if field != "k"])
+def test_20_megabytes_of_text_are_an_error_or_a_text_like_any_other(field: str) -> None:
+    detector, feed = new_detector(), Feed()
+    result = detector.process(feed.event(**{field: "x" * 20_000_000}))
+    looked_at(result)
+    assert len(result.errors) == (field != "t")
+    goes_on_from_its_snapshot(detector, feed)
 
 
 def test_the_error_shows_what_was_in_the_field_and_in_the_others() -> None:
@@ -229,9 +243,7 @@ def test_of_a_stream_without_declared_fields_deep_values_are_refused() -> None:
 def test_an_event_more_than_a_day_ahead_makes_no_other_late() -> None:
     detector, feed = new_detector(), Feed()
     far = detector.process(feed.event(ts="2025-03-04 12:00:01"))
-    assert [row.reason for row in far.errors] == [
-        "the event's time is further ahead of the clock than `ahead` allows"
-    ]
+    assert [row.reason for row in far.errors] == ["the event's time is too far ahead of the clock"]
     both = detector.process_batch([feed.event(ts="9999-01-01"), feed.event(i=1)])
     assert (len(both.errors), len(both.late)) == (1, 0)
     goes_on_from_its_snapshot(detector, feed)
