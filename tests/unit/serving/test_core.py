@@ -308,6 +308,9 @@ def test_all_times_are_told_with_their_zone() -> None:
         {"at": "2025-03-03T01:00:00Z"},
     )
     (row,) = answers[1]["rows"]
-    assert row["values"] == {"first": "2025-03-03T01:00:00Z"}
+    assert [row["values"][name] for name in ("first", "window_end")] == [
+        "2025-03-03T01:00:00Z",
+        "2025-03-03T02:00:00Z",
+    ]
     (late,) = answers[2]["late"]
     assert (late["time"], late["ts"]) == ("2025-03-03T00:00:00Z", "2025-03-03T00:00:00Z")
