@@ -12,7 +12,7 @@ import pyarrow.json as pj
 
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
-from cep.engine.io.dicts import as_schema, table_of_dicts
+from cep.engine.io.dicts import as_schema, chunk_of_dicts
 from cep.engine.io.source import Access, Chunk, Source, once_source
 from cep.engine.results import ErrorBatch
 
@@ -119,7 +119,8 @@ def _parse(
         if line == 1 and not rows:
             first = broken[0].events.column("row")[0].as_py()
             raise DataError(f"{label}: not JSON lines, no line is an object; {first}") from None
-        table = table_of_dicts(rows, declared, where)
+        table, unfit = chunk_of_dicts(rows, declared, where)
+        broken += unfit
     else:
         broken = []
     return Chunk(table if schema is None else as_schema(table, schema, declared, where), broken)

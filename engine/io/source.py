@@ -44,11 +44,11 @@ class Source:
     rows: int | None = None
 
 
-def table_source(table: pa.Table, label: str) -> Source:
+def table_source(table: pa.Table, label: str, broken: Sequence[ErrorBatch] = ()) -> Source:
     """A table in memory: one chunk, nothing copied."""
 
     def read(columns: Sequence[str] | None) -> Iterator[Chunk]:
-        yield Chunk(table if columns is None else table.select(list(columns)))
+        yield Chunk(table if columns is None else table.select(list(columns)), broken)
 
     return Source(label, table.schema, Access.MEMORY, read, table.num_rows)
 

@@ -49,6 +49,7 @@ def test_the_event_that_completes_a_match_is_answered_with_it(client: httpx.Clie
     ("event", "reason"),
     [
         ({"ts": "soon"}, "time 'ts' does not parse as ISO 8601: 'soon'"),
+        ({"ts": [1]}, "ts is not a timestamp: '[1]'"),
         ({"ts": "2025-03-03", "card": "x"}, "card is not an int: 'x'"),
         ({"ts": "2025-03-03", "card": 10**30}, "card is not an int: '1000"),
         ({"ts": "2025-03-03", "amount": [1, "a"]}, "amount is not a float: \"[1, 'a']\""),
@@ -79,7 +80,6 @@ def test_values_that_do_not_fit_are_told_and_counted(
         (b"{}", 422, "no field that is known; the stream has id, ts, card, amount"),
         (b'{"colour":"red"}', 422, "no field that is known"),
         (b'{"card":1}', 422, "no column 'ts', the event time"),
-        (b'{"ts":[1]}', 422, "event time must be a timestamp"),
         (b'{"ts":true}', 422, "event time must be a timestamp"),
         (b'{"id":"' + b"x" * 70_000 + b'"}', 413, "longer than 65,536 bytes"),
     ],
