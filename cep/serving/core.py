@@ -103,6 +103,8 @@ class Core:
         new = Identified(lines.table)
         if id_field is not None:
             new = identify(lines, id_field, source.name, self.remembered)
+            if not new.table.num_rows and not new.duplicates:
+                raise lines.refuse_all()
         outcome = NO_OUTCOME
         if new.table.num_rows:
             entry = Entry(TABLE, source.name, self._now_us(), _packed(new.table))
