@@ -65,6 +65,12 @@ class Lines:
         if len(self.broken) < BROKEN_SHOWN:
             self.broken.append({"line": line, "reason": reason})
 
+    def refuse_all(self) -> DataError:
+        """What to raise where none of the lines is an event."""
+        first = self.broken[0] if self.broken else {"line": 1, "reason": "it is empty"}
+        message = f"line {first['line']}: {first['reason']}"
+        return DataError(f"no line of the body is an event; {message}")
+
 
 def read_lines(
     body: bytes,
@@ -85,9 +91,7 @@ def read_lines(
         return Lines(table, np.arange(1, table.num_rows + 1), ids)
     found = _line_by_line(body, declared, unknown, id_field)
     if not found.table.num_rows:
-        first = found.broken[0] if found.broken else {"line": 1, "reason": "it is empty"}
-        message = f"line {first['line']}: {first['reason']}"
-        raise DataError(f"no line of the body is an event; {message}")
+        raise found.refuse_all()
     return found
 
 

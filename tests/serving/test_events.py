@@ -38,8 +38,8 @@ def test_the_event_that_completes_a_match_is_answered_with_it(client: httpx.Clie
     (match,) = answer["matches"]
     assert (match["pattern"], match["start"], match["end"]) == (
         "more",
-        "2025-03-03T00:00:00",
-        "2025-03-03T00:00:01",
+        "2025-03-03T00:00:00Z",
+        "2025-03-03T00:00:01Z",
     )
     assert answer["counts"] == {"matches": 1, "timeouts": 0, "rows": 0, "late": 0, "errors": 0}
     assert answer["duplicate"] is False
