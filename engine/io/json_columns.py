@@ -14,21 +14,27 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 DEPTH_MAX = 32  # of nested values, and of braces and brackets in texts, on one line
-_BLANKS = (b"\r", b" \n", b"\t\n", b"\n\n", b"\n ", b"\n\t")
 OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, NEWLINE = b"{}[\n"
 
 Unexpected = Literal["infer", "ignore", "error"]
 
 
 def columns_of_lines(
-    body: bytes, schema: pa.Schema | None, unexpected: Unexpected = "infer"
+    body: bytes,
+    schema: pa.Schema | None,
+    unexpected: Unexpected = "infer",
+    *,
+    has_blanks: bool = False,
 ) -> pa.Table | None:
     """A row for each line; None where each line has to be looked at by itself.
 
-    Lines hold an object and nothing else, not even blanks. `unexpected`: what becomes of fields
-    that `schema` has not.
+    Lines hold an object and nothing else. `has_blanks`: there may be blanks around it, and empty
+    lines, which are no rows. `unexpected`: what becomes of fields that `schema` has not.
     """
     lines = _count_flat(body)
+    if not lines and has_blanks:
+        body = _without_blanks(body)
+        lines = _count_flat(body)
     if not lines or not _is_utf8(body):
         return None
     options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected)
@@ -39,11 +45,8 @@ def columns_of_lines(
     return table if table.num_rows == lines else None
 
 
-def bare_lines(block: bytes) -> bytes:
-    """Without blanks around lines and without empty ones."""
-    if not any(blanks in block for blanks in _BLANKS) and not block[:1].isspace():
-        return block
-    return b"\n".join(line for line in map(bytes.strip, block.split(b"\n")) if line)
+def _without_blanks(body: bytes) -> bytes:
+    return b"\n".join(line for line in map(bytes.strip, body.split(b"\n")) if line)
 
 
 def _count_flat(body: bytes) -> int:
@@ -60,10 +63,10 @@ def _count_flat(body: bytes) -> int:
         return 0
     if (data[begins] != OPEN_OBJECT).any() or (data[ends - 1] != CLOSE_OBJECT).any():
         return 0
-    if body.count(b"{") + body.count(b"[") > len(ends) + DEPTH_MAX:
-        opens = (data == OPEN_OBJECT) | (data == OPEN_LIST)
-        if np.add.reduceat(opens, begins, dtype=np.int32).max() > DEPTH_MAX:
-            return 0
+    opens = (data == OPEN_OBJECT) | (data == OPEN_LIST)
+    is_nested = np.count_nonzero(opens) > len(ends) + DEPTH_MAX
+    if is_nested and np.add.reduceat(opens, begins, dtype=np.int32).max() > DEPTH_MAX:
+        return 0
     return len(ends)
 
 

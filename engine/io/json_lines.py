@@ -11,8 +11,8 @@ import pyarrow as pa
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
 from cep.engine.io.dicts import as_schema, chunk_of_dicts
-from cep.engine.io.json_columns import bare_lines, columns_of_lines
-from cep.engine.io.source import Access, Chunk, Source, is_mostly_null, once_source
+from cep.engine.io.json_columns import columns_of_lines
+from cep.engine.io.source import COLUMNS_FEW, Access, Chunk, Source, is_mostly_null, once_source
 from cep.engine.io.unfit import DEPTH_MAX, is_too_deep
 from cep.engine.results import ErrorBatch
 
@@ -128,16 +128,16 @@ def _columns(block: bytes, schema: pa.Schema | None) -> pa.Table | None:
     Without a `schema` the first lines say what fields there are: others may be ever new, and each
     would be a column of all rows.
     """
-    block = bare_lines(block)
     if schema is None:
         begin = block[: block.rfind(b"\n", 0, FIRST_BYTES) + 1] or block
-        table = columns_of_lines(begin, None)
+        table = columns_of_lines(begin, None, has_blanks=True)
         if table is None or len(begin) == len(block):
             return table
         schema = table.schema
-    if is_mostly_null(len(schema.names), block.count(b"\n"), block.count(b":")):
+    columns = len(schema.names)
+    if columns > COLUMNS_FEW and is_mostly_null(columns, block.count(b"\n"), block.count(b":")):
         return None
-    return columns_of_lines(block, schema, "error")
+    return columns_of_lines(block, schema, "error", has_blanks=True)
 
 
 def _parse_lines(block: bytes, line: int, label: str) -> tuple[list[Any], list[ErrorBatch]]:
