@@ -65,11 +65,20 @@ RunsMax = Annotated[int, typer.Option(min=1, help="Open runs of each pattern; mo
 Workers = Annotated[int, typer.Option(min=1, help="Threads that share the keys.")]
 MessagesKept = Annotated[int, typer.Option(min=1, help="For those who listen to /matches.")]
 WithEvents = Annotated[bool, typer.Option("--with-events", help="Tell matches with their events.")]
+TableOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--table",
+        metavar="NAME=FILE",
+        help="What the rules look up: Parquet, CSV or JSONL; read at the start.",
+    ),
+]
 RulesFile = Annotated[str, typer.Argument(metavar="RULES", help="A file of rules.")]
 
 
 def serve(
     rules: RulesFile,
+    table: TableOption = None,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     token_file: TokenFile = None,
@@ -127,7 +136,19 @@ def serve(
         body_seconds_max=_duration(body_timeout).total_seconds(),
         requests_per_second=rate,
     )
-    serve_app(Service(read_rules(rules), settings), host, port)
+    serve_app(Service(read_rules(rules), settings, tables=_tables(table or [])), host, port)
+
+
+def _tables(texts: list[str]) -> dict[str, str]:
+    """NAME=FILE each -> the file of each table."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path) or name in found:
+            message = f"table {name!r} twice" if name in found else f"{text!r}: write NAME=FILE"
+            raise typer.BadParameter(message, param_hint="--table")
+        found[name] = path
+    return found
 
 
 def _token(path: str | None) -> str | None:

@@ -44,6 +44,7 @@ from cep.taking_turns import one_at_a_time
 When = datetime | str | int
 Place = str | os.PathLike[str]
 FORMAT = 1  # of snapshots; raised whenever what they hold changes its meaning
+AHEAD = timedelta(days=1)
 NOT_STARTED: dict[str, Any] = {
     **dict.fromkeys(("watermark", "held_back_by", "oldest_held")),
     **dict.fromkeys(("events_held", "bytes_held", "implausible"), 0),
@@ -80,8 +81,8 @@ class Detector(Awaited, Changing):
     (`time="processing"`): an event happens when it arrives, none is late.
 
     `ahead`: an event further ahead of the clock than this is an error and moves no watermark: one
-    wrong clock would make all others late. `held_max`: how many events may wait for a watermark; a
-    batch that would leave more is refused.
+    wrong clock would make all others late. A day, but None (no bound) with a `clock` of your own.
+    `held_max`: how many events may wait for a watermark; a batch that would leave more is refused.
 
     `schemas`: the columns of streams that the rules do not declare, as Arrow schemas or tables;
     else the first data say. `tables`: what the rules look up, by name. `workers`: threads that
@@ -104,7 +105,7 @@ class Detector(Awaited, Changing):
         workers: int = 1,
         limits: Mapping[str, Limit] | None = None,
         in_arrival_order: bool = False,
-        ahead: timedelta | None = None,
+        ahead: timedelta | None = AHEAD,
         held_max: int | None = None,
         on: Mapping[str, Callable[[Any], None]] | None = None,
         clock: Callable[[], int] = now_us,
@@ -116,6 +117,8 @@ class Detector(Awaited, Changing):
         given, self._waiting = apart(self._book, {"tables": tables, "limits": limits, "on": on})
         self._tables, limits, self._on = (given[kind] for kind in KINDS)
         self._check_names(limits, self._on)
+        if ahead is AHEAD and clock is not now_us:
+            ahead = None  # it may know nothing of the time of the events
         ahead_us = None if ahead is None else round(ahead / timedelta(microseconds=1))
         self._options = LiveOptions(time, workers, limits, in_arrival_order, ahead_us, held_max)
         _check(self._options)

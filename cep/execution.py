@@ -55,15 +55,15 @@ class Execution:
         traced: bool = False,
     ) -> Execution:
         """Bind the rules to the streams. Raises RuleError where they do not fit them."""
-        looked_up = _looked_up(rules, tables or {})
-        flow = rules.bind([*streams, *(Stream(n, _fields(t)) for n, t in looked_up.items())])
+        rows = looked_up(rules, tables or {})
+        flow = rules.bind([*streams, *(Stream(n, _fields(t)) for n, t in rows.items())])
         runtime = Runtime(
             flow,
             workers=workers,
             traced=traced,
             limits=limits,
             functions=rules.functions,
-            tables=looked_up,
+            tables=rows,
         )
         names = [stream.name for stream in streams]
         order = [names.index(stream.name) for stream in flow.streams]
@@ -174,7 +174,7 @@ def _undeclared(rules: Rules, schema: pa.Schema) -> frozenset[str]:
     return frozenset(set(schema.names) - declared)
 
 
-def _looked_up(rules: Rules, given: Mapping[str, Any]) -> dict[str, pa.Table]:
+def looked_up(rules: Rules, given: Mapping[str, Any]) -> dict[str, pa.Table]:
     """The tables that the rules look up. DataError for one that is missing or that nobody reads."""
     names = [table.name for table in rules.tables]
     for name in given:

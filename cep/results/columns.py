@@ -15,6 +15,7 @@ from cep.engine.algebra.pattern import Pattern
 from cep.engine.batch import Int64s
 from cep.engine.columns.data import pc
 from cep.engine.ingest.conform import plain_type
+from cep.engine.ingest.event_time import in_calendar
 from cep.engine.results import ErrorBatch, MatchBatch
 from cep.engine.state.hashing import Words
 from cep.results.ids import event_lanes, match_ids, one_array
@@ -301,9 +302,15 @@ def take(table: pa.Table, rows: Int64s) -> pa.Table:
 
 
 def in_microseconds(table: pa.Table) -> pa.Table:
-    """Nanoseconds cut to microseconds: Python's datetime has no more."""
+    """Nanoseconds cut to microseconds: Python's datetime has no more.
+
+    A column with times that it cannot hold at all becomes text.
+    """
     for place, column_field in enumerate(table.schema):
-        if getattr(column_field.type, "unit", None) == "ns":
+        if not in_calendar(table.column(place)):
+            texts: Any = table.column(place).cast(pa.string())
+            table = table.set_column(place, column_field.name, texts)
+        elif getattr(column_field.type, "unit", None) == "ns":
             zone = getattr(column_field.type, "tz", None)
             is_time = pa.types.is_timestamp(column_field.type)
             type_ = pa.timestamp("us", zone) if is_time else pa.duration("us")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -55,12 +56,15 @@ def outcome_of(result: Result, events_in_matches: bool) -> Outcome:
     """O(what came out). A result in which there is nothing costs next to nothing."""
     if result.is_empty:
         return NO_OUTCOME
-    matches = [_json(_match(match, events_in_matches)) for match in result.matches]
-    timeouts = [_json(_match(match, events_in_matches)) for match in result.timeouts]
-    rows = [_json(row) for row in _rows(result)]
-    late = [_json(row) for row in result.late.to_arrow().slice(0, LISTED).to_pylist()]
-    errors = [_json(row) for row in result.errors.first(LISTED).to_pylist()]
-    sides = (matches, timeouts, rows, late, errors)
+    found: tuple[Iterable[Any], ...] = (
+        (_match(match, events_in_matches) for match in result.matches),
+        (_match(match, events_in_matches) for match in result.timeouts),
+        _rows(result),
+        result.late.to_arrow().slice(0, LISTED).to_pylist(),
+        result.errors.first(LISTED).to_pylist(),
+    )
+    sides = [[_json(_in_utc(one)) for one in side] for side in found]
+    matches, timeouts, rows = sides[:3]
     counts = (len(matches), len(timeouts), len(rows), len(result.late), len(result.errors))
     told = zip(("match", "timeout", "row"), sides, strict=False)
     messages = tuple(Message(kind, data) for kind, side in told for data in side)
@@ -91,6 +95,15 @@ def body_of(answer: Answer, **more: Any) -> bytes:
 def _json(value: Any) -> bytes:
     """Times in ISO 8601, durations in seconds, null for NaN and infinity, which JSON lacks."""
     return to_json(value, timedelta_mode="float", inf_nan_mode="null", fallback=str)
+
+
+def _in_utc(value: Any) -> Any:
+    """Times with their zone: a reader would take one without for a time of his own."""
+    if isinstance(value, datetime):
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    if isinstance(value, dict):
+        return {name: _in_utc(inner) for name, inner in value.items()}
+    return [_in_utc(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 _NOTHING_SAID = b"," + b",".join(

@@ -63,7 +63,7 @@ class Core:
     ) -> None:
         self._first_rules = rules
         self._settings = settings
-        self._tables = tables
+        self._tables = dict(tables or {})  # rules that were put may look up fewer
         self._journal = journal
         self._clock_us = now_us()
         self.position = 0  # the number of the last entry
@@ -103,6 +103,8 @@ class Core:
         new = Identified(lines.table)
         if id_field is not None:
             new = identify(lines, id_field, source.name, self.remembered)
+            if not new.table.num_rows and not new.duplicates:
+                raise lines.refuse_all()
         outcome = NO_OUTCOME
         if new.table.num_rows:
             entry = Entry(TABLE, source.name, self._now_us(), _packed(new.table))
@@ -129,7 +131,7 @@ class Core:
         """Go on with other rules. Raises RuleError or DataError, and nothing has changed then."""
         self._check_usable()
         rules = self._compiled(text)
-        restored = self.detector.update(rules, limits=self._limits(rules))
+        restored = self._update(rules)
         self._done(Entry(RULES, origin, self._now_us(), text.encode()), ())
         self._on_rules(origin, text)
         return restored
@@ -209,7 +211,7 @@ class Core:
         """Of a detector for these rules."""
         return {
             "time": self._settings.time,
-            "tables": self._tables,
+            "tables": self._tables_of(rules),
             "workers": self._settings.workers,
             "limits": self._limits(rules),
             "ahead": self._settings.ahead if self._settings.time == "event" else None,
@@ -225,6 +227,14 @@ class Core:
             made = Detector.from_snapshot(snapshot, rules, **options)
         self._look_at(made)
         return made
+
+    def _update(self, rules: Rules) -> Restored:
+        given: dict[str, Any] = {"tables": self._tables_of(rules), "limits": self._limits(rules)}
+        return self.detector.update(rules, **given)
+
+    def _tables_of(self, rules: Rules) -> dict[str, Any]:
+        names = {table.name for table in rules.tables}
+        return {name: rows for name, rows in self._tables.items() if name in names}
 
     def _limits(self, rules: Rules) -> dict[str, Limit]:
         if self._settings.runs_max is None:
@@ -324,7 +334,7 @@ class Core:
             self.detector = self._detector(rules)
         else:
             self._clock_us = entry.at_us
-            self.detector.update(rules, limits=self._limits(rules))
+            self._update(rules)
         self._remember((), NO_OUTCOME)
         self._on_rules(str(entry.stream), text)
 

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from cep.changing.versions import RuleVersions
 from cep.engine.algebra.errors import DataError
 from cep.engine.state.restoring import Restored
+from cep.execution import looked_up
 from cep.observability.calls import written
 from cep.rules import Rules, check
 from cep.serving.answers import Message
@@ -38,8 +39,10 @@ T = TypeVar("T")
 class Service:
     """One detector that takes events from many requests. `running()` is its life.
 
-    `rules`: text, or checked rules. `tables`: what they look up, by name. With
-    `settings.checkpoints` all that was answered survives the process.
+    `rules`: text, or checked rules. `tables`: what they look up, by name; files are read here and
+    now. With `settings.checkpoints` all that was answered survives the process.
+
+    Raises RuleError, and DataError where a table is missing or none that is looked up.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class Service:
     ) -> None:
         self.settings = settings or Settings()
         self._rules = check(rules) if isinstance(rules, str) else rules
-        self._tables = tables
+        self._tables = looked_up(self._rules, tables or {})
         self._core: Core | None = None
         self._durability: Durability | None = None
         self._checkpoint_error: str | None = None

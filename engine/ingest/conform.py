@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
-from cep.engine.batch import Int64s
+from cep.engine.batch import Bools, Int64s
 from cep.engine.columns.data import data_type_of, pc
-from cep.engine.ingest.event_time import TimeColumn, is_text, read_times
+from cep.engine.ingest.event_time import TimeColumn, is_text, is_time_type, read_times
 
 ARROW_TYPES: dict[DataType, pa.DataType] = {
     DataType.BOOLEAN: pa.bool_(),
@@ -70,11 +70,17 @@ def conform(column: Any, declared: DataType, target: pa.DataType, unit: str) -> 
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
     if declared is DataType.TIMESTAMP and not pa.types.is_null(column.type):
+        if not is_time_type(column.type):
+            return _nothing_fits(column, target)
         times = read_times(column, "", unit)
         return timestamps_of(times, target), _bad_values(times)
     if is_text(column.type) and declared is not DataType.TEXT:
         column = pc.utf8_trim_whitespace(column)
         column = pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
+    if pa.types.is_temporal(column.type) and declared not in (DataType.TEXT, DataType.DURATION):
+        return _nothing_fits(column, target)
+    if declared is DataType.BOOLEAN and is_number(column.type):
+        return _bits(column, target)
     # A large integer as a float is the nearest float: what every database does.
     safe = declared is not DataType.FLOAT
     chunks: list[Any] = []
@@ -85,6 +91,31 @@ def conform(column: Any, declared: DataType, target: pa.DataType, unit: str) -> 
         row += len(chunk)
     arrow: Any = pa
     return arrow.chunked_array(chunks, type=target), np.array(bad, np.int64)
+
+
+def _nothing_fits(column: Any, target: pa.DataType) -> tuple[Any, Int64s]:
+    nothing: Any = pa.array([None] * len(column), target)
+    return pa.chunked_array([nothing]), np.flatnonzero(~_is_null(column))
+
+
+def is_number(arrow: pa.DataType) -> bool:
+    return pa.types.is_integer(arrow) or pa.types.is_floating(arrow)
+
+
+def _bits(column: Any, target: pa.DataType) -> tuple[Any, Int64s]:
+    """Numbers as booleans: 0 and 1 are, others do not fit, as their texts would not."""
+    is_bit = pc.fill_null(pc.or_(pc.equal(column, 0), pc.equal(column, 1)), False)
+    bits = pc.if_else(is_bit, column, pa.scalar(None, column.type)).cast(target)
+    return bits, np.flatnonzero(~_as_bools(is_bit) & ~_is_null(column))
+
+
+def _is_null(column: Any) -> Bools:
+    return _as_bools(column.is_null())
+
+
+def _as_bools(column: Any) -> Bools:
+    values: Bools = column.combine_chunks().to_numpy(zero_copy_only=False)
+    return values
 
 
 def timestamps_of(times: TimeColumn, target: pa.DataType) -> Any:

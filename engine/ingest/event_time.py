@@ -25,6 +25,7 @@ from cep.engine.columns.data import pc
 UNITS = ("s", "ms", "us", "ns")
 EARLIEST_US = -62_135_596_800_000_000  # 0001-01-01
 LATEST_US = 253_402_300_799_999_999  # 9999-12-31 23:59:59.999999
+DAY_US = 86_400_000_000
 _US_PER = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 IS_NULL = "time {name} is NULL"
@@ -73,6 +74,19 @@ def is_text(type_: pa.DataType) -> bool:
         or pa.types.is_large_string(type_)
         or pa.types.is_string_view(type_)
     )
+
+
+def in_calendar(column: Any) -> bool:
+    """Whether Python's datetimes can hold what is in a column, of whatever type, in its zone."""
+    type_ = column.type
+    if not pa.types.is_timestamp(type_) or type_.unit == "ns":  # these end in 2262
+        return True
+    bounds = pc.min_max(column.cast(pa.int64())).as_py()
+    if bounds["min"] is None:
+        return True
+    factor, margin_us = _US_PER[type_.unit], 0 if type_.tz is None else DAY_US
+    first, last = bounds["min"] * factor, bounds["max"] * factor
+    return bool(EARLIEST_US + margin_us <= first and last <= LATEST_US - margin_us)
 
 
 def read_times(column: Any, name: str, unit: str) -> TimeColumn:
@@ -138,7 +152,8 @@ def _from_numbers(array: Any, unit: str) -> tuple[npt.NDArray[Any], str]:
 
 def _rounded_us(array: Any, unit: str) -> Int64s:
     factor = 0.001 if unit == "ns" else float(_US_PER[unit])
-    scaled = np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False)) * factor
+    with np.errstate(over="ignore"):
+        scaled = np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False)) * factor
     beyond = ~(np.abs(scaled) < 9e18)  # NaN as well; NULL arrives here as NaN and is said first
     return np.rint(np.where(beyond, 9e18, scaled)).astype(np.int64)
 
@@ -186,9 +201,18 @@ def _parse(text: str, unit: str) -> int | None:
     try:
         number = int(text)
     except ValueError:
-        return None
+        return _parse_float(text, unit)
     time_us = number // 1000 if unit == "ns" else number * _US_PER[unit]
     return max(-(2**63), min(time_us, 2**63 - 1))
+
+
+def _parse_float(text: str, unit: str) -> int | None:
+    """As `_rounded_us`: the number may have been written only since others are text."""
+    try:
+        time_us = float(text) * (0.001 if unit == "ns" else _US_PER[unit])
+    except ValueError:
+        return None
+    return round(time_us) if abs(time_us) < 9e18 else 2**63 - 1
 
 
 def _collect(

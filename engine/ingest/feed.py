@@ -31,9 +31,10 @@ from cep.engine.ingest.conform import (
     plain_type,
     timestamps_of,
 )
-from cep.engine.ingest.event_time import IS_NULL, TimeColumn, is_text, read_times
+from cep.engine.ingest.event_time import IS_NULL, TimeColumn, in_calendar, is_text, read_times
 from cep.engine.io.readers import open_source
 from cep.engine.io.source import ROWS_PER_BATCH, Access, Chunk, Source, did_you_mean
+from cep.engine.io.unfit import with_article
 from cep.engine.results import ErrorBatch
 from cep.engine.time.sorting import break_ties
 
@@ -168,7 +169,7 @@ def convert(plan: StreamPlan, chunk: Chunk) -> Converted:
         declared = plan.declared.get(column.name)
         if declared is not None:
             values, rows = conform(values, declared, column.type, stream.time_unit)
-            bad.append((f"{column.name} is not {_article(declared)}", column.name, rows))
+            bad.append((f"{column.name} is not {with_article(declared)}", column.name, rows))
         elif values.type != column.type:
             values = values.cast(column.type)
         columns.append(values)
@@ -195,10 +196,6 @@ def joined(parts: Sequence[Converted], schema: pa.Schema) -> Converted:
     return Converted(EventBatch(table, times), finest, errors, sum(part.rows for part in parts))
 
 
-def _article(type_: DataType) -> str:
-    return "text" if type_ is DataType.TEXT else f"{'an' if type_.value[0] in 'i' else 'a'} {type_}"
-
-
 def _set_aside(
     table: pa.Table, time_us: Int64s, bad: Iterable[tuple[str, str, Int64s]]
 ) -> tuple[list[ErrorBatch], Int64s | None]:
@@ -219,6 +216,8 @@ def _set_aside(
 
 
 def _texts(column: Any) -> Any:
+    if not in_calendar(column):
+        return column.cast(pa.string()).combine_chunks()
     return pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
 
 

@@ -16,6 +16,7 @@ from cep.engine.algebra.expression import DataType
 from cep.engine.algebra.pattern import Stream
 from cep.engine.ingest.conform import ARROW_TYPES
 from cep.engine.ingest.feed import Converted, StreamPlan, convert, joined, plan_stream
+from cep.engine.io.dicts import note_ignored
 from cep.engine.io.readers import open_source
 from cep.engine.io.source import Chunk, did_you_mean, table_source
 
@@ -25,7 +26,7 @@ class Inlet:
 
     `schema`: its columns. Without `has_time` the clock gives the events their times, and a column
     of times is like any other. A stream that declares its fields has these and no others: what else
-    the data have is not kept (`ignored` says which columns).
+    the data have is not kept (`ignored` names some of them).
     """
 
     def __init__(self, stream: Stream, schema: pa.Schema, *, has_time: bool = True) -> None:
@@ -49,7 +50,8 @@ class Inlet:
 
     def read(self, data: Any) -> Converted:
         """The events, in the order in which they come. Raises DataError for other columns."""
-        source = open_source(data, self._declared, self._label)
+        ignored = self.ignored if self._declared else None
+        source = open_source(data, self._declared, self._label, ignored)
         chunks = source.read(None) if source.schema.names else iter(())
         parts = [self._converted(chunk) for chunk in chunks]
         return joined(parts, self.plan.schema)
@@ -68,7 +70,7 @@ class Inlet:
             near = did_you_mean(extra[0], wanted.names) or ";"
             message = f"{self._label}: a field {extra[0]!r} that the data before did not have{near}"
             raise DataError(f"{message} declare it in a `stream` statement, or give `schemas`")
-        self.ignored.update(extra)
+        note_ignored(self.ignored, extra)
         missing = [name for name in wanted.names if name not in table.schema.names]
         if self.stream.time is not None and self.stream.time in missing:
             raise DataError(f"{self._label}: no column {self.stream.time!r}, the event time")

@@ -13,57 +13,174 @@ import pyarrow as pa
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
 from cep.engine.io.objects import as_dicts, plain
-from cep.engine.io.source import ROWS_PER_BATCH, Chunk, Source, once_source, table_source
+from cep.engine.io.source import (
+    ROWS_PER_BATCH,
+    Chunk,
+    Source,
+    is_mostly_null,
+    once_source,
+    table_source,
+)
+from cep.engine.io.unfit import (
+    DEPTH_MAX,
+    UnfitError,
+    is_too_deep,
+    nested_rows,
+    shown,
+    with_article,
+    written,
+)
+from cep.engine.results import ErrorBatch
 
 Row = Mapping[str, Any]
+IGNORED_NAMES_MAX = 100
+IGNORED_NAME_LENGTH = 100
 
 
-def dicts_source(rows: Iterable[Any], declared: Mapping[str, DataType], label: str) -> Source:
-    """A list or tuple is in memory; a generator is read once and never held whole."""
+def dicts_source(
+    rows: Iterable[Any],
+    declared: Mapping[str, DataType],
+    label: str,
+    ignored: set[str] | None = None,
+) -> Source:
+    """A list or tuple is in memory; a generator is read once and never held whole.
+
+    `ignored`: where it is given only declared fields are read, and names of others are put there.
+    """
     if isinstance(rows, Sequence):
-        return table_source(table_of_dicts(rows, declared, label), label)
+        chunk = chunk_of_dicts(rows, declared, label, ignored)
+        return table_source(chunk.table, label, chunk.broken)
     iterator = iter(rows)
-    first = table_of_dicts(list(islice(iterator, ROWS_PER_BATCH)), declared, label)
+    first = chunk_of_dicts(list(islice(iterator, ROWS_PER_BATCH)), declared, label, ignored)
+    schema = first.table.schema
 
     def chunks() -> Iterator[Chunk]:
-        yield Chunk(first)
-        read = first.num_rows
+        yield first
+        read = first.table.num_rows
         while more := list(islice(iterator, ROWS_PER_BATCH)):
-            table = table_of_dicts(more, declared, label)
-            yield Chunk(as_schema(table, first.schema, declared, f"{label}, rows from {read:,} on"))
+            table, broken = chunk_of_dicts(more, declared, label, ignored)
+            where = f"{label}, rows from {read:,} on"
+            yield Chunk(as_schema(table, schema, declared, where), broken)
             read += len(more)
 
-    return once_source(first.schema, chunks(), label)
+    return once_source(schema, chunks(), label)
+
+
+def chunk_of_dicts(
+    rows: Sequence[Any],
+    declared: Mapping[str, DataType],
+    label: str,
+    ignored: set[str] | None = None,
+) -> Chunk:
+    """Columns in the order in which their names are first seen; an absent field is NULL.
+
+    A row that has in a declared field what no field can hold (a list, text that is no UTF-8) is set
+    aside. `ignored`: see `dicts_source`. Raises DataError for what is no row, for a row without
+    fields, and for such values in other fields.
+    """
+    rows = as_dicts(rows)
+    names = _names(rows, declared, label)
+    if ignored is not None:
+        note_ignored(ignored, (name for name in names if name not in declared))
+        names = [name for name in names if name in declared]
+    if rows and not names:
+        known = f" of {', '.join(declared)}" if declared else ""
+        raise DataError(f"{label}: row 0 has no field{known}")
+    if is_mostly_null(len(names), len(rows), sum(map(len, rows))):
+        hint = "declare those to be read in a `stream` statement"
+        raise DataError(f"{label}: {len(names):,} field names, most rows have few of them; {hint}")
+    columns: dict[str, Any] = {}
+    unfit: dict[int, str] = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        try:
+            columns[name] = column_of_values(values, name, name in declared, label)
+        except UnfitError as error:
+            unfit |= dict.fromkeys([row for row in error.rows if row not in unfit], name)
+    if not unfit:
+        return Chunk(pa.table(columns))
+    good = [row for number, row in enumerate(rows) if number not in unfit]
+    rest = chunk_of_dicts(good, declared, label, ignored)
+    return Chunk(rest.table, [*_set_aside(rows, unfit, names, declared), *rest.broken])
 
 
 def table_of_dicts(rows: Sequence[Any], declared: Mapping[str, DataType], label: str) -> pa.Table:
-    """Columns in the order in which their names are first seen; an absent field is NULL."""
+    """As `chunk_of_dicts`, but with a row for each: what fits no field is text, as it is shown."""
     rows = as_dicts(rows)
+    names = _names(rows, declared, label)
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return pa.table(
+        {n: _column_as_shown(values, n, n in declared, label) for n, values in columns.items()}
+    )
+
+
+def _column_as_shown(values: list[Any], name: str, is_declared: bool, label: str) -> Any:
+    try:
+        return column_of_values(values, name, is_declared, label)
+    except UnfitError as error:
+        unfit = set(error.rows)
+    texts = [shown(value) if row in unfit else value for row, value in enumerate(values)]
+    return _column_as_shown(texts, name, is_declared, label)
+
+
+def note_ignored(ignored: set[str], names: Iterable[str]) -> None:
+    """Remember some of the names: events may have any, and ever others."""
+    for name in names:
+        if len(ignored) >= IGNORED_NAMES_MAX:
+            return
+        ignored.add(name[:IGNORED_NAME_LENGTH])
+
+
+def _names(rows: Sequence[Any], declared: Mapping[str, DataType], label: str) -> list[str]:
+    """All fields that rows have; those that are declared where there are no rows."""
     names: dict[str, None] = dict.fromkeys(declared) if not rows else {}
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            found = f"{label}: row {number} is {type(row).__name__} {row!r:.60}"
+            found = f"{label}: row {number} is {type(row).__name__} {shown(row)}"
             raise DataError(f"{found}, not a dict or an object with fields")
         if row.keys() != names.keys():
             names.update(dict.fromkeys(row))
-    columns = {}
-    for name in names:
-        if not isinstance(name, str):
-            raise DataError(f"{label}: the field name {name!r} is {type(name).__name__}, not text")
-        columns[name] = column_of_values(
-            [row.get(name) for row in rows], name, name in declared, label
-        )
-    return pa.table(columns)
+    strange: Any = next((name for name in names if not isinstance(name, str)), None)
+    if strange is not None:
+        kind = type(strange).__name__
+        raise DataError(f"{label}: the field name {shown(strange)} is {kind}, not text")
+    return list(names)
+
+
+def _set_aside(
+    rows: Sequence[Row],
+    unfit: Mapping[int, str],
+    names: Iterable[str],
+    declared: Mapping[str, DataType],
+) -> Iterator[ErrorBatch]:
+    """The rows with a value that fits no field, by the field that it is in, as texts."""
+    for name in dict.fromkeys(unfit.values()):
+        bad = [rows[number] for number, field in unfit.items() if field == name]
+        texts = {n: [shown(row[n]) if n in row else None for row in bad] for n in names}
+        columns = {n: pa.array(column, pa.string()) for n, column in texts.items()}
+        reason = f"{name} is not {with_article(declared[name])}"
+        yield ErrorBatch(reason, pa.table(columns), values=columns[name])
 
 
 def column_of_values(values: list[Any], name: str, is_declared: bool, label: str) -> Any:
-    """The values as Arrow infers them; mixed ones of a declared field as text, cast later."""
-    try:
-        return _array(values)
-    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        values = [plain(value) for value in values]
+    """The values as Arrow infers them; mixed ones of a declared field as text, cast later.
+
+    Raises UnfitError for values of a declared field that are no plain ones, DataError for those of
+    another field that are no column.
+    """
+    if nested := nested_rows(values):
         if is_declared:
-            return pa.array([None if v is None else _as_text(v) for v in values], pa.string())
+            raise UnfitError(nested)
+        if is_too_deep(values):
+            raise DataError(f"{label}: field {name!r} is nested more than {DEPTH_MAX} deep")
+    try:
+        array = _array(values)
+        if is_declared and pa.types.is_binary(array.type):  # also of texts with bytes among them
+            return pa.array(written(values), pa.string())
+        return array
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        if is_declared:
+            return pa.array(written([plain(value) for value in values]), pa.string())
         raise DataError(_mixed(values, name, label)) from error
 
 
@@ -78,10 +195,6 @@ def _array(values: list[Any]) -> Any:
         if not isinstance(array.type, pa.BaseExtensionType):
             return array
     return pa.array([plain(value) for value in values])
-
-
-def _as_text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _mixed(values: list[Any], name: str, label: str) -> str:

@@ -1,4 +1,4 @@
-"""A pandas DataFrame -> table. pandas itself is never imported here."""
+"""A pandas DataFrame -> `Source`. pandas itself is never imported here."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
-from cep.engine.io.dicts import column_of_values
+from cep.engine.io.dicts import dicts_source
+from cep.engine.io.source import Source, table_source
 
 
-def frame_table(frame: Any, declared: Mapping[str, DataType], label: str) -> pa.Table:
+def frame_source(frame: Any, declared: Mapping[str, DataType], label: str) -> Source:
     """The columns of a DataFrame, without its index. NaN is what pandas means by it: NULL.
 
     Raises DataError for a column of mixed objects that is not declared.
@@ -24,11 +25,12 @@ def frame_table(frame: Any, declared: Mapping[str, DataType], label: str) -> pa.
     if twice:
         raise DataError(f"{label}: two columns are called {twice[0]!r}")
     try:
-        return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
+        table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         columns = [_column(frame.iloc[:, place]) for place in range(len(names))]
-        pairs = zip(names, columns, strict=True)
-        return pa.table({n: column_of_values(c, n, n in declared, label) for n, c in pairs})
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        return dicts_source(rows, declared, label)
+    return table_source(table, label)
 
 
 def _column(series: Any) -> list[Any]:

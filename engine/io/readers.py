@@ -19,9 +19,10 @@ import pyarrow as pa
 
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
+from cep.engine.io.broken_text import checked
 from cep.engine.io.csv_files import csv_source
 from cep.engine.io.dicts import dicts_source
-from cep.engine.io.frames import frame_table
+from cep.engine.io.frames import frame_source
 from cep.engine.io.json_lines import json_lines_source, json_stream_source
 from cep.engine.io.parquet_files import parquet_source
 from cep.engine.io.source import ROWS_PER_BATCH, Access, Chunk, Source, once_source, table_source
@@ -38,33 +39,40 @@ COMPRESSED = (".gz", ".bz2", ".zst")
 ENDINGS = ", ".join((*FORMATS, "these with .gz"))
 
 
-def open_source(data: Any, declared: Mapping[str, DataType], label: str = "the data") -> Source:
+def open_source(
+    data: Any,
+    declared: Mapping[str, DataType],
+    label: str = "the data",
+    ignored: set[str] | None = None,
+) -> Source:
     """The input as a `Source`. `declared`: the fields whose type the rules state.
 
-    A declared field is not guessed at: text formats hand it over as written.
+    A declared field is not guessed at: text formats hand it over as written. `ignored`: where it is
+    given no other fields are read of dicts and objects, and the names of some of them put there.
     Raises DataError for a missing or unreadable file and for a type that holds no events.
     """
-    if isinstance(data, (str, os.PathLike)):
-        return open_path(os.fspath(data), declared)
-    if isinstance(data, pa.Table):
-        return table_source(without_views(data), label)
-    if isinstance(data, pa.RecordBatch):
-        return table_source(without_views(pa.Table.from_batches([data])), label)
-    if isinstance(data, pa.RecordBatchReader):
-        return _reader_source(data, label)
-    if hasattr(data, "__arrow_c_stream__"):
-        if type(data).__module__.partition(".")[0] == "pandas":
-            return table_source(frame_table(data, declared, label), label)
-        return table_source(without_views(pa.table(data)), label)
-    if hasattr(data, "__arrow_c_array__"):
-        return open_source(pa.record_batch(data), declared, label)
+    is_columns = hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__")
+    if is_columns or isinstance(data, (str, os.PathLike)):
+        return checked(_open_columns(data, declared, label), declared)
     if isinstance(data, Iterable) and not isinstance(data, (bytes, bytearray, Mapping)):
-        return dicts_source(data, declared, label)
+        return dicts_source(data, declared, label, ignored)
     message = (
         f"cannot read events from {type(data).__name__}: give a pandas, polars or pyarrow table, "
         "a list of dicts, or the path of a Parquet, CSV or JSONL file"
     )
     raise DataError(message)
+
+
+def _open_columns(data: Any, declared: Mapping[str, DataType], label: str) -> Source:
+    if isinstance(data, (str, os.PathLike)):
+        return open_path(os.fspath(data), declared)
+    if isinstance(data, pa.RecordBatchReader):
+        return _reader_source(data, label)
+    if not hasattr(data, "__arrow_c_stream__"):  # a record batch
+        return table_source(without_views(pa.Table.from_batches([pa.record_batch(data)])), label)
+    if type(data).__module__.partition(".")[0] == "pandas":
+        return frame_source(data, declared, label)
+    return table_source(without_views(pa.table(data)), label)
 
 
 def to_read_twice(data: Any) -> Any:

@@ -13,6 +13,8 @@ import pyarrow as pa
 from cep.engine.results import ErrorBatch
 
 ROWS_PER_BATCH = 1 << 17
+COLUMNS_FEW = 100  # which may all be NULL
+CELLS_PER_VALUE = 16
 
 
 class Access(Enum):
@@ -44,11 +46,11 @@ class Source:
     rows: int | None = None
 
 
-def table_source(table: pa.Table, label: str) -> Source:
+def table_source(table: pa.Table, label: str, broken: Sequence[ErrorBatch] = ()) -> Source:
     """A table in memory: one chunk, nothing copied."""
 
     def read(columns: Sequence[str] | None) -> Iterator[Chunk]:
-        yield Chunk(table if columns is None else table.select(list(columns)))
+        yield Chunk(table if columns is None else table.select(list(columns)), broken)
 
     return Source(label, table.schema, Access.MEMORY, read, table.num_rows)
 
@@ -61,6 +63,14 @@ def once_source(schema: pa.Schema, chunks: Iterable[Chunk], label: str) -> Sourc
         yield from chunks
 
     return Source(label, schema, Access.ONCE, read)
+
+
+def is_mostly_null(columns: int, rows: int, values: int) -> bool:
+    """Whether a table with so many values would be many times as large as they are.
+
+    Rows with ever new fields would make it so: each is a column of all rows.
+    """
+    return columns > COLUMNS_FEW and columns * rows > CELLS_PER_VALUE * values
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

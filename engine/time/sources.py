@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from cep.engine.algebra.errors import DataError
 from cep.engine.batch import Int64s
 from cep.engine.columns.data import pc
 
@@ -16,6 +17,7 @@ Source = tuple[Any, ...]
 
 NAN = math.nan  # one object, so that a dictionary finds it again
 ROWS_FEW = 16
+SOURCES_MAX = 100_000
 TABLE_PER_ROW = 4  # combinations per row up to which a table of them is cheaper than sorting
 
 
@@ -24,7 +26,7 @@ class SourceCodes:
 
     NULL is a value like any other: events that do not say where they come from share a source. The
     sources are few (hosts, partitions of a queue) and never forgotten: a field with a value of its
-    own for every event is a key and not a source.
+    own for every event is a key and not a source. So there may be no more than `SOURCES_MAX`.
     """
 
     def __init__(self, fields: Sequence[str]) -> None:
@@ -40,9 +42,21 @@ class SourceCodes:
         return list(self._codes)
 
     def encode(self, table: pa.Table) -> Int64s:
-        """The source of every row, shape (n,). O(n) for few sources."""
-        if table.num_rows <= ROWS_FEW:
-            return self._encode_few(table)
+        """The source of every row, shape (n,). O(n) for few sources.
+
+        Raises DataError where there would be more than `SOURCES_MAX`: nothing has changed then.
+        """
+        known = len(self._codes)
+        codes = self._encode_few(table) if table.num_rows <= ROWS_FEW else self._encode(table)
+        if len(self._codes) > max(SOURCES_MAX, known):
+            while len(self._codes) > known:
+                self._codes.popitem()
+            fields = ", ".join(self._fields)
+            message = f"more than {SOURCES_MAX:,} sources tell themselves apart by {fields!r}"
+            raise DataError(f"{message}: a field with ever new values is a key, not a source")
+        return codes
+
+    def _encode(self, table: pa.Table) -> Int64s:
         parts = [_distinct(table.column(field)) for field in self._fields]
         combined = np.zeros(table.num_rows, np.int64)
         combinations = 1

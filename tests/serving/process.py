@@ -27,14 +27,12 @@ TEXT = {"Content-Type": "text/plain"}
 END_SECONDS = 60
 
 
-class Server:
-    """A running service. `log`: the lines that it has said so far."""
+class Running:
+    """A server that has begun to listen. `log`: the lines that it has said so far."""
 
-    def __init__(
-        self, rules: Path, *options: str, environment: Mapping[str, str] | None = None
-    ) -> None:
-        command = [sys.executable, "-m", "cep", "serve", str(rules), "--port", "0", *options]
-        known = {"PYTHONPATH": str(ROOT)} | dict(os.environ) | dict(environment or {})
+    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", module, *arguments]
+        known = {"PYTHONPATH": str(ROOT)} | dict(os.environ) | dict(environment)
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stderr=pipe, env=known, text=True)
         self.log: list[str] = []
@@ -69,6 +67,16 @@ class Server:
             if found := re.search(r"running on (http://\S+)", line):
                 return found[1]
         raise AssertionError("".join(["the service has ended: ", *self.log]))
+
+
+class Server(Running):
+    """A `cep serve`."""
+
+    def __init__(
+        self, rules: Path, *options: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        arguments = ("serve", str(rules), "--port", "0", *options)
+        super().__init__("cep", *arguments, environment=environment or {})
 
 
 @contextmanager

@@ -38,8 +38,8 @@ def test_the_event_that_completes_a_match_is_answered_with_it(client: httpx.Clie
     (match,) = answer["matches"]
     assert (match["pattern"], match["start"], match["end"]) == (
         "more",
-        "2025-03-03T00:00:00",
-        "2025-03-03T00:00:01",
+        "2025-03-03T00:00:00Z",
+        "2025-03-03T00:00:01Z",
     )
     assert answer["counts"] == {"matches": 1, "timeouts": 0, "rows": 0, "late": 0, "errors": 0}
     assert answer["duplicate"] is False
@@ -49,6 +49,7 @@ def test_the_event_that_completes_a_match_is_answered_with_it(client: httpx.Clie
     ("event", "reason"),
     [
         ({"ts": "soon"}, "time 'ts' does not parse as ISO 8601: 'soon'"),
+        ({"ts": [1]}, "ts is not a timestamp: '[1]'"),
         ({"ts": "2025-03-03", "card": "x"}, "card is not an int: 'x'"),
         ({"ts": "2025-03-03", "card": 10**30}, "card is not an int: '1000"),
         ({"ts": "2025-03-03", "amount": [1, "a"]}, "amount is not a float: \"[1, 'a']\""),
@@ -79,7 +80,6 @@ def test_values_that_do_not_fit_are_told_and_counted(
         (b"{}", 422, "no field that is known; the stream has id, ts, card, amount"),
         (b'{"colour":"red"}', 422, "no field that is known"),
         (b'{"card":1}', 422, "no column 'ts', the event time"),
-        (b'{"ts":[1]}', 422, "event time must be a timestamp"),
         (b'{"ts":true}', 422, "event time must be a timestamp"),
         (b'{"id":"' + b"x" * 70_000 + b'"}', 413, "longer than 65,536 bytes"),
     ],
@@ -154,6 +154,16 @@ def test_lines_that_are_no_events_cost_only_themselves(client: httpx.Client) -> 
     assert answer["events"] == 2
     assert [line["line"] for line in answer["broken"]] == [2, 4, 5]
     assert "not JSON" in answer["broken"][0]["reason"]
+
+
+def test_a_line_that_is_no_utf8_costs_only_itself(client: httpx.Client) -> None:
+    good = payment(202, card=41), payment(203, card=41, amount=61.0)
+    body = b"\n".join(
+        [lines(good[0]), lines(payment(204)).replace(b"204", b"\xff"), lines(good[1])]
+    )
+    answer = client.post("/events/batch", content=body, headers=NDJSON).json()
+    assert found(answer) == [(41, 60.0, 61.0)]
+    assert [line["line"] for line in answer["broken"]] == [2]
 
 
 @pytest.mark.parametrize(

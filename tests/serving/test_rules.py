@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from cep.cli import app
 from tests.serving.process import RULES, TEXT, payment, served
 
 LARGE = "pattern large from payments match t define t as amount > 1000;"
@@ -89,3 +92,60 @@ def test_a_field_of_another_type_costs_the_state_of_those_that_read_it(
     put(client, RULES)
     answer = put(client, RULES.replace("card int", "card text"))
     assert (answer.status_code, answer.json()["fresh"]) == (200, ["more"])
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+RISKY = """
+stream payments (id text, ts timestamp, card int, amount float) time ts;
+table cards (card int, most float) by card;
+pattern over from payments match t define t as amount > cards.most;
+"""
+
+
+def test_rules_look_up_files_whether_they_are_of_the_start_or_come_later(tmp_path: Path) -> None:
+    (tmp_path / "cards.csv").write_text("card,most\n1,100\n2,1000\n")
+    options = ("--table", f"cards={tmp_path / 'cards.csv'}")
+    keeping = ("--checkpoints", str(tmp_path / "state"))
+    with served(tmp_path, *options, *keeping, rules=RISKY) as server, server.client() as client:
+        assert found(client, 0) == [1]
+        assert put(client, RULES).status_code == 200
+        assert found(client, 1) == []
+        assert put(client, RISKY.replace("cards", "others")).json()["detail"] == (
+            "no data for table 'others', which the rules look up"
+        )
+        server.kill()
+    with served(tmp_path, *options, *keeping, rules=RISKY) as server, server.client() as client:
+        assert found(client, 2) == []
+        assert put(client, RISKY).status_code == 200
+        assert found(client, 3) == [1]
+
+
+def found(client: httpx.Client, number: int) -> list[int]:
+    """The cards of which a payment of 500 is too much."""
+    events = (payment(number, card=card, amount=500.0 - number) for card in (1, 2))
+    answers = [client.post("/events", json=event).json() for event in events]
+    return [card for card, answer in enumerate(answers, 1) if answer["matches"]]
+
+
+@pytest.mark.parametrize(
+    ("tables", "code", "told"),
+    [
+        ([], 1, "no data for table 'cards', which the rules look up"),
+        (["cards=missing.csv"], 1, "missing.csv"),
+        (["others=cards.csv"], 1, "no rule looks up a table 'others'; looked up: cards"),
+        (["cards"], 2, "'cards': write NAME=FILE"),
+        (["cards=cards.csv", "cards=b"], 2, "table 'cards' twice"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_told_at_the_start(
+    tables: list[str], code: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("cards.csv").write_text("card,most\n1,100\n")
+    Path("rules.cep").write_text(RISKY)
+    given = [part for table in tables for part in ("--table", table)]
+    outcome = CliRunner().invoke(app, ["serve", "rules.cep", *given])
+    said = outcome.output if code == 2 else str(outcome.exception)
+    assert told in " ".join(said.split())
+    assert outcome.exit_code == code

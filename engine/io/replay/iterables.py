@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
-from cep.engine.io.dicts import as_schema, table_of_dicts
+from cep.engine.io.dicts import as_schema, chunk_of_dicts
 from cep.engine.io.readers import without_views
 from cep.engine.io.replay.source import (
     Declared,
@@ -21,6 +21,7 @@ from cep.engine.io.replay.source import (
     schema_bytes,
     schema_of,
 )
+from cep.engine.io.source import Chunk
 from cep.engine.state.snapshot import Value
 
 KIND = "iterable"
@@ -100,33 +101,34 @@ class _Items:
                     yield from self._flush()
                 continue
             yield from self._flush()
-            yield self._piece(self._table(item), at)
+            yield self._piece(self._chunk(item), at)
         yield from self._flush()
 
     def _flush(self) -> Iterator[Piece]:
         if self._waiting:
-            table, self._waiting = self._table_of(self._waiting), []
-            yield self._piece(table, self._at)
+            chunk, self._waiting = self._of_rows(self._waiting), []
+            yield self._piece(chunk, self._at)
 
-    def _piece(self, table: pa.Table, at: Value) -> Piece:
+    def _piece(self, chunk: Chunk, at: Value) -> Piece:
         position = None
         if self._source.positions:
             position = {"source": KIND, "at": at, "schema": schema_bytes(self._schema)}
-        return Piece(table, position, self._source.stream)
+        return Piece(chunk.table, position, self._source.stream, chunk.broken)
 
-    def _table(self, item: Any) -> pa.Table:
+    def _chunk(self, item: Any) -> Chunk:
         if isinstance(item, (list, tuple)):
-            return self._table_of(item)
+            return self._of_rows(item)
         if isinstance(item, pa.RecordBatch):
-            return without_views(pa.Table.from_batches([item]))
+            return Chunk(without_views(pa.Table.from_batches([item])))
         if hasattr(item, "__arrow_c_stream__"):
-            return without_views(pa.table(item))
+            return Chunk(without_views(pa.table(item)))
         message = f"{self._source}: an item is {type(item).__name__} {item!r:.60}"
         raise DataError(f"{message}: give a dict, a list of dicts or a table")
 
-    def _table_of(self, rows: Any) -> pa.Table:
-        table = table_of_dicts(rows, self._fields, str(self._source))
+    def _of_rows(self, rows: Any) -> Chunk:
+        table, broken = chunk_of_dicts(rows, self._fields, str(self._source))
         if self._schema is not None:
-            return as_schema(table, self._schema, self._fields, str(self._source))
-        self._schema = table.schema if table.num_rows else None
-        return table
+            table = as_schema(table, self._schema, self._fields, str(self._source))
+        else:
+            self._schema = table.schema if table.num_rows else None
+        return Chunk(table, broken)

@@ -84,6 +84,13 @@ def test_an_event_without_an_id_is_refused(id_: object) -> None:
         take(core, payment(0) | {"id": id_})
 
 
+def test_a_body_in_which_no_event_has_an_id_is_refused() -> None:
+    core, _ = core_of()
+    with pytest.raises(DataError, match=r"no line of the body is an event; line 1: .* has no id"):
+        take(core, payment(0) | {"id": None}, payment(1) | {"id": ""})
+    assert core.position == 1
+
+
 def test_the_id_need_not_be_a_field_of_the_stream() -> None:
     core, _ = core_of(rules=RULES.replace("id text, ", ""))
     take(core, payment(0), payment(1, amount=70.0))
@@ -280,3 +287,30 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
         journal._db.execute("pragma user_version = 7")
     with pytest.raises(CheckpointError, match="a journal of format 7; this version reads format 1"):
         Journal(tmp_path / "k.sqlite")
+
+
+# -- what is told ----------------------------------------------------------------------------------
+
+TIMES = """
+stream beats (id text, ts timestamp) time ts;
+pattern each from beats match a define a as true select a.ts as at;
+aggregate hours from beats window tumbling 1 hour
+  select min(ts) as first;
+"""
+
+
+def test_all_times_are_told_with_their_zone() -> None:
+    core, _ = core_of(rules=TIMES)
+    answers = [take(core, {"id": str(n), "ts": f"2025-03-03T0{n}:00:00"}) for n in (1, 2, 0)]
+    (match,) = answers[0]["matches"]
+    assert (match["start"], match["values"]) == (
+        "2025-03-03T01:00:00Z",
+        {"at": "2025-03-03T01:00:00Z"},
+    )
+    (row,) = answers[1]["rows"]
+    assert [row["values"][name] for name in ("first", "window_end")] == [
+        "2025-03-03T01:00:00Z",
+        "2025-03-03T02:00:00Z",
+    ]
+    (late,) = answers[2]["late"]
+    assert (late["time"], late["ts"]) == ("2025-03-03T00:00:00Z", "2025-03-03T00:00:00Z")
