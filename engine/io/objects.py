@@ -48,13 +48,7 @@ def field_names(kind: Any) -> tuple[str, ...] | None:
 
 
 def plain(value: Any) -> Any:
-    r"""A value as Arrow knows it: members of an enumeration and UUIDs are what they stand for.
-
-    In a text a surrogate that is not one of a pair (JSON may have `\ud800`) is no character: it is
-    replaced by U+FFFD.
-    """
+    """A value as Arrow knows it: members of an enumeration and UUIDs are what they stand for."""
     if isinstance(value, Enum):
-        value = value.value
-    if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value.value
     return str(value) if isinstance(value, UUID) else value

@@ -19,6 +19,7 @@ from cep.engine.columns.data import ARROW_TYPES
 from cep.engine.ingest.event_time import EARLIEST_US, LATEST_US
 from cep.engine.ingest.feed import StreamPlan
 from cep.engine.ingest.inlet import Inlet
+from cep.engine.io.dicts import note_ignored
 from cep.engine.io.objects import as_dict
 
 Values = list[Any]  # a value for each column: None, or bool, int, float, str; times as microseconds
@@ -84,13 +85,12 @@ class EventReader:
 
     def _look_closer(self, row: Mapping[str, Any]) -> None:
         """Fields that the stream does not have are ignored where it says what it has."""
-        extra = row.keys() - self._known
+        extra = [name for name in row if name not in self._known]
         if not extra:
             return
         if not self._may_ignore or not all(isinstance(name, str) for name in extra):
             raise NotPlainError
-        if not extra <= self._inlet.ignored:
-            raise NotPlainError  # once; the other way makes a note of it
+        note_ignored(self._inlet.ignored, extra)
 
 
 def _converter(plan: StreamPlan, column: Any) -> Callable[[Any], Any] | None:
