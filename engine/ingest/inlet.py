@@ -43,6 +43,11 @@ class Inlet:
         """The stream with all its fields and its time."""
         return self.plan.stream
 
+    @property
+    def is_declared(self) -> bool:
+        """Whether the rules say what fields the stream has: others are ignored."""
+        return bool(self._declared)
+
     def read(self, data: Any) -> Converted:
         """The events, in the order in which they come. Raises DataError for other columns."""
         ignored = self.ignored if self._declared else None

@@ -185,11 +185,11 @@ def column_of_values(values: list[Any], name: str, is_declared: bool, label: str
 
 
 def _array(values: list[Any]) -> Any:
-    """Members of enumerations and UUIDs are looked for only where Arrow makes no plain column."""
+    """What `plain` changes is looked for only where Arrow makes no plain column."""
     try:
         array: Any = pa.array(values)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        if not any(isinstance(value, Enum | UUID) for value in values):
+        if not any(isinstance(value, Enum | UUID | str) for value in values):
             raise
     else:
         if not isinstance(array.type, pa.BaseExtensionType):
