@@ -543,6 +543,7 @@ class Detector(Awaited, Changing):
         return Inlet(stream, self._schemas[stream.name], has_time=not by_clock)
 
     def _result(self, running: Live, output: Output, rows: int, begun: float) -> Result:
+        output.errors = running.told(output.errors)
         result = running.execution.result(output, rows, now_seconds() - begun, ())
         self.measured.found(output, result)
         self._call(result)

@@ -13,6 +13,7 @@ from cep.engine.batch import EventBatch
 from cep.engine.ingest.event_time import EARLIEST_US, LATEST_US
 from cep.engine.ingest.inlet import Inlet
 from cep.engine.ingest.merge import union_schema
+from cep.engine.ingest.unknown_fields import naming_unknown
 from cep.engine.kernels.jit import when_compiling
 from cep.engine.kernels.layout import NEVER
 from cep.engine.results import ErrorBatch, Output
@@ -170,6 +171,13 @@ class Live:
 
     # ------------------------------------------------------------------ from outside
 
+    def told(self, errors: list[ErrorBatch]) -> list[ErrorBatch]:
+        """The errors as they are shown: those of missing fields name unknown ones."""
+        return naming_unknown(errors, self._ignored()) if errors else errors
+
+    def _ignored(self) -> dict[str, set[str]]:
+        return {name: inlet.ignored for name, inlet in self.inlets.items() if inlet.ignored}
+
     def status(self) -> dict[str, Any]:
         """Watermarks, who holds them back, and what is open, as plain values."""
         time = self.time.status()
@@ -181,7 +189,7 @@ class Live:
             "oldest_held": _iso(time.oldest_held_us),
             "implausible": time.implausible,
             "streams": {stream.stream: _stream_status(stream) for stream in time.streams},
-            "ignored_fields": {n: sorted(i.ignored) for n, i in self.inlets.items() if i.ignored},
+            "ignored_fields": {name: sorted(known) for name, known in self._ignored().items()},
             **self.execution.runtime.status(),
         }
 
