@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -332,3 +333,22 @@ def test_where_a_key_is_missing_the_error_names_unknown_fields(
         detector.process(event | unknown)
     with_time = detector.process_batch([event | {"ts": "2025-03-03", "card": "x"}, event])
     assert "time 'ts' is NULL; the events have" in with_time.errors[0].reason
+
+
+# -- long texts ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", ["k", "t"])
+@pytest.mark.parametrize("only_patterns", [False, True])
+def test_long_texts_that_nobody_needs_any_more_are_let_go(
+    field: str, only_patterns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few keys, texts and events are not worth cleaning, unless they are long."""
+    monkeypatch.setattr("cep.engine.state.cleaning.WEIGHT_KEPT_MIN", 10_000)
+    of_rules = RULES[: RULES.index("aggregate")] if only_patterns else RULES
+    detector = cep.Detector(of_rules, clock=lambda: NOON_US)
+    for number in range(300):
+        text = f"x{number}".ljust(1_000, "-")
+        event = {"ts": number * 600_000, "k": "x", "i": 1, "f": 1.0, "b": True, "t": "x"}
+        detector.process(event | {field: text})
+    assert detector.checkpoint(tmp_path).size_bytes < 150_000
