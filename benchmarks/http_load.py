@@ -26,13 +26,13 @@ class Load:
     answers: list[bytes] = field(default_factory=list)
 
 
-def asked(url: str, content_type: str, bodies: Sequence[bytes], connections: int) -> Load:
-    """POST all bodies in their order; each connection sends the next when it has its answer.
+def asked(url: str, content_type: str, bodies: Sequence[Sequence[bytes]]) -> Load:
+    """POST bodies over as many connections as there are sequences, each in the order of its own.
 
-    Raises RefusedError.
+    A connection sends the next when it has its answer. Raises RefusedError.
     """
-    requests = [_request(url, content_type, body) for body in bodies]
-    return asyncio.run(_asked(url, requests, connections))
+    requests = [[_request(url, content_type, body) for body in mine] for mine in bodies]
+    return asyncio.run(_asked(url, requests))
 
 
 def _request(url: str, content_type: str, body: bytes) -> bytes:
@@ -44,17 +44,16 @@ def _request(url: str, content_type: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-async def _asked(url: str, requests: Sequence[bytes], connections: int) -> Load:
-    loop, load, parts = asyncio.get_running_loop(), Load(), urlsplit(url)
-    waiting, made = iter(requests), [loop.create_future() for _ in range(connections)]
+async def _asked(url: str, requests: Sequence[Sequence[bytes]]) -> Load:
+    loop, load, parts, connections = asyncio.get_running_loop(), Load(), urlsplit(url), []
+    for mine in requests:
+        connection = _Connection(iter(mine), load, loop.create_future())
+        await loop.create_connection(lambda made=connection: made, parts.hostname, parts.port)  # type: ignore[misc]
+        connections.append(connection)
     begun = time.perf_counter()
-    for done in made:
-        await loop.create_connection(
-            lambda done=done: _Connection(waiting, load, done),  # type: ignore[misc]
-            parts.hostname,
-            parts.port,
-        )
-    await asyncio.gather(*made)
+    for connection in connections:
+        connection.next()
+    await asyncio.gather(*(connection.done for connection in connections))
     load.seconds = time.perf_counter() - begun
     return load
 
@@ -65,20 +64,19 @@ class _Connection(asyncio.Protocol):
     def __init__(self, waiting: Iterator[bytes], load: Load, done: asyncio.Future[None]) -> None:
         self._waiting = waiting
         self._load = load
-        self._done = done
+        self.done = done
         self._parser = HttpResponseParser(self)
         self._body = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._next()
 
-    def _next(self) -> None:
+    def next(self) -> None:
         request = next(self._waiting, None)
         if request is None:
             self._transport.close()
-            self._done.set_result(None)
+            self.done.set_result(None)
             return
         self._begun = time.perf_counter()
         self._transport.write(request)
@@ -87,8 +85,8 @@ class _Connection(asyncio.Protocol):
         self._parser.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._done.done():
-            self._done.set_exception(exc or RefusedError("the server has hung up"))
+        if not self.done.done():
+            self.done.set_exception(exc or RefusedError("the server has hung up"))
 
     # -- what the parser tells -----------------------------------------------------------------
 
@@ -99,8 +97,8 @@ class _Connection(asyncio.Protocol):
         self._load.each.append(time.perf_counter() - self._begun)
         body, self._body = self._body, b""
         if self._parser.get_status_code() != STATUS_OK:
-            self._done.set_exception(RefusedError(body.decode(errors="replace")))
+            self.done.set_exception(RefusedError(body.decode(errors="replace")))
             self._transport.close()
             return
         self._load.answers.append(body)
-        self._next()
+        self.next()
