@@ -1,13 +1,11 @@
 """NDJSON of anybody's making -> columns, with the lines that are no events told apart.
 
-Arrow's reader makes columns of a body at once. It is only given what cannot hurt: it would follow
-nested values as deep as they go (and end the process), and make a column of every field name that
-it meets. Whatever it does not take is read line by line.
+Arrow's reader makes columns of a body at once. It is told the fields, since it would make a column
+of every name that it meets. Whatever it does not take is read line by line.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,22 +13,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.json as pj
 from pydantic_core import from_json
 
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
 from cep.engine.batch import Int64s
 from cep.engine.io.dicts import table_of_dicts
+from cep.engine.io.json_columns import columns_of_lines
 
 pc: Any = pyarrow.compute
-DEPTH_MAX = 32  # of nested values, where columns are read at once
 FIELDS_MAX = 1_000  # of a stream that declares none
 BROKEN_SHOWN = 100
 NAMES_KEPT = 100
 NAME_SHOWN = 100
-
-OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, NEWLINE = b"{}[\n"
 
 
 class MalformedError(DataError):
@@ -107,39 +102,9 @@ def _columns(
     body: bytes, declared: Mapping[str, DataType], unknown: UnknownFields
 ) -> pa.Table | None:
     """What Arrow makes of it; None where each line has to be looked at."""
-    lines = _count_flat(body)
-    if not lines:
-        return None
     schema = _schema_like(body[: body.find(b"\n") % (len(body) + 1)], declared, unknown)
-    if schema is None:
-        return None
-    options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-    try:
-        table = pj.read_json(io.BytesIO(body), pj.ReadOptions(block_size=len(body)), options)
-    except (pa.ArrowException, ValueError):  # ValueError: what is no UTF-8
-        return None
-    return table if table.num_rows == lines and _is_json(table) else None
-
-
-def _count_flat(body: bytes) -> int:
-    """The number of lines where each begins with `{`, ends with `}` and nests but a little, else 0.
-
-    Where all lines begin and end so, none can go on behind its end: `{` may follow nothing there.
-    """
-    data = np.frombuffer(body, np.uint8)
-    ends = np.flatnonzero(data == NEWLINE)
-    if not body.endswith(b"\n"):
-        ends = np.append(ends, len(data))
-    begins = np.concatenate([[0], ends[:-1] + 1])
-    if not len(ends) or (ends - begins < len("{}")).any():
-        return 0
-    if (data[begins] != OPEN_OBJECT).any() or (data[ends - 1] != CLOSE_OBJECT).any():
-        return 0
-    if body.count(b"{") + body.count(b"[") > len(ends) + DEPTH_MAX:
-        opens = (data == OPEN_OBJECT) | (data == OPEN_LIST)
-        if np.add.reduceat(opens, begins, dtype=np.int32).max() > DEPTH_MAX:
-            return 0
-    return len(ends)
+    table = None if schema is None else columns_of_lines(body, schema, "ignore")
+    return table if table is not None and _is_json(table) else None
 
 
 def _schema_like(
@@ -149,6 +114,8 @@ def _schema_like(
     try:
         row = from_json(line, allow_inf_nan=False)
     except ValueError:
+        return None
+    if not isinstance(row, dict):
         return None
     unknown.add(name for name in row if name not in declared)
     types = {name: _type_of(row.get(name), type_) for name, type_ in declared.items()}

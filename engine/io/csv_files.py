@@ -11,6 +11,7 @@ import pyarrow.csv as pcsv
 
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
+from cep.engine.io.broken_text import without_broken_text
 from cep.engine.io.source import Access, Chunk, Source
 from cep.engine.results import ErrorBatch
 
@@ -24,7 +25,6 @@ def csv_source(files: Sequence[str], label: str, declared: Mapping[str, DataType
     opened, _ = _open(files[0], dict.fromkeys(declared, pa.string()), None)
     schema = opened.schema
     opened.close()
-    _check_text(files[0], schema)
     types = {field.name: field.type for field in schema}
 
     def read(columns: Sequence[str] | None) -> Iterator[Chunk]:
@@ -75,14 +75,9 @@ def _convert_options(
         null_values=NULLS,
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
+        check_utf8=False,  # a row with other bytes costs itself alone, see `broken_text`
         include_columns=None if columns is None else list(columns),
     )
-
-
-def _check_text(file: str, schema: pa.Schema) -> None:
-    for field in schema:
-        if pa.types.is_binary(field.type):
-            raise DataError(f"{file}: column {field.name!r} is not UTF-8 text")
 
 
 def parse_records(
@@ -112,12 +107,11 @@ def parse_records(
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise _unreadable(file, error) from error
     found = table.schema.names
-    if schema is None:
-        _check_text(file, table.schema)
-    elif found != schema.names:
+    if schema is not None and found != schema.names:
         _check_header(file, found, schema.names)
         table = table.select(schema.names)
-    return Chunk(table, _take(broken, file)), tuple(found)
+    chunk = Chunk(table, _take(broken, file))
+    return without_broken_text(chunk, declared, file), tuple(found)
 
 
 def _read_file(

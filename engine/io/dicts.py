@@ -13,7 +13,14 @@ import pyarrow as pa
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
 from cep.engine.io.objects import as_dicts, plain
-from cep.engine.io.source import ROWS_PER_BATCH, Chunk, Source, once_source, table_source
+from cep.engine.io.source import (
+    ROWS_PER_BATCH,
+    Chunk,
+    Source,
+    is_mostly_null,
+    once_source,
+    table_source,
+)
 from cep.engine.io.unfit import (
     DEPTH_MAX,
     UnfitError,
@@ -79,6 +86,9 @@ def chunk_of_dicts(
     if rows and not names:
         known = f" of {', '.join(declared)}" if declared else ""
         raise DataError(f"{label}: row 0 has no field{known}")
+    if is_mostly_null(len(names), len(rows), sum(map(len, rows))):
+        hint = "declare those to be read in a `stream` statement"
+        raise DataError(f"{label}: {len(names):,} field names, most rows have few of them; {hint}")
     columns: dict[str, Any] = {}
     unfit: dict[int, str] = {}
     for name in names:

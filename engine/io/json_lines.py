@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.json as pj
 
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
 from cep.engine.io.dicts import as_schema, chunk_of_dicts
-from cep.engine.io.source import Access, Chunk, Source, once_source
+from cep.engine.io.json_columns import columns_of_lines
+from cep.engine.io.source import COLUMNS_FEW, Access, Chunk, Source, is_mostly_null, once_source
+from cep.engine.io.unfit import DEPTH_MAX, is_too_deep
 from cep.engine.results import ErrorBatch
 
 BLOCK_BYTES = 1 << 23
+FIRST_BYTES = 1 << 16  # from which it is told what fields there are
 
 
 def json_lines_source(files: Sequence[str], label: str, declared: Mapping[str, DataType]) -> Source:
@@ -109,21 +110,34 @@ def _parse(
     where = f"{label}, lines from {line:,} on"
     if not block.strip():
         return Chunk((schema or pa.schema([])).empty_table())
-    try:
-        options = pj.ParseOptions(explicit_schema=schema)
-        table = pj.read_json(
-            io.BytesIO(block), pj.ReadOptions(block_size=max(len(block), 1)), options
-        )
-    except pa.ArrowException:
+    broken: list[ErrorBatch] = []
+    table = _columns(block, schema)
+    if table is None:
         rows, broken = _parse_lines(block, line, label)
         if line == 1 and not rows:
             first = broken[0].events.column("row")[0].as_py()
             raise DataError(f"{label}: not JSON lines, no line is an object; {first}") from None
         table, unfit = chunk_of_dicts(rows, declared, where)
         broken += unfit
-    else:
-        broken = []
     return Chunk(table if schema is None else as_schema(table, schema, declared, where), broken)
+
+
+def _columns(block: bytes, schema: pa.Schema | None) -> pa.Table | None:
+    """By Arrow's reader, None where it does not accept the block.
+
+    Without a `schema` the first lines say what fields there are: others may be ever new, and each
+    would be a column of all rows.
+    """
+    if schema is None:
+        begin = block[: block.rfind(b"\n", 0, FIRST_BYTES) + 1] or block
+        table = columns_of_lines(begin, None, has_blanks=True)
+        if table is None or len(begin) == len(block):
+            return table
+        schema = table.schema
+    columns = len(schema.names)
+    if columns > COLUMNS_FEW and is_mostly_null(columns, block.count(b"\n"), block.count(b":")):
+        return None
+    return columns_of_lines(block, schema, "error", has_blanks=True)
 
 
 def _parse_lines(block: bytes, line: int, label: str) -> tuple[list[Any], list[ErrorBatch]]:
@@ -136,10 +150,13 @@ def _parse_lines(block: bytes, line: int, label: str) -> tuple[list[Any], list[E
         except (ValueError, RecursionError) as error:
             bad.append(f"line {number}: {error}: {text.decode('utf-8', 'replace'):.200}")
             continue
-        if isinstance(row, dict):
-            rows.append(row)
-        else:
+        if not isinstance(row, dict):
             bad.append(f"line {number}: not an object: {text.decode('utf-8', 'replace'):.200}")
+        elif is_too_deep(list(row.values())):
+            what = f"nested more than {DEPTH_MAX} deep"
+            bad.append(f"line {number}: {what}: {text.decode('utf-8', 'replace'):.200}")
+        else:
+            rows.append(row)
     if not bad:
         return rows, []
     table = pa.table({"row": pa.array(bad, pa.string())})

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
+from cep.engine.io.broken_text import checked
 from cep.engine.io.csv_files import csv_source
 from cep.engine.io.dicts import dicts_source
 from cep.engine.io.frames import frame_source
@@ -50,20 +51,9 @@ def open_source(
     given no other fields are read of dicts and objects, and the names of some of them put there.
     Raises DataError for a missing or unreadable file and for a type that holds no events.
     """
-    if isinstance(data, (str, os.PathLike)):
-        return open_path(os.fspath(data), declared)
-    if isinstance(data, pa.Table):
-        return table_source(without_views(data), label)
-    if isinstance(data, pa.RecordBatch):
-        return table_source(without_views(pa.Table.from_batches([data])), label)
-    if isinstance(data, pa.RecordBatchReader):
-        return _reader_source(data, label)
-    if hasattr(data, "__arrow_c_stream__"):
-        if type(data).__module__.partition(".")[0] == "pandas":
-            return frame_source(data, declared, label)
-        return table_source(without_views(pa.table(data)), label)
-    if hasattr(data, "__arrow_c_array__"):
-        return open_source(pa.record_batch(data), declared, label)
+    is_columns = hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__")
+    if is_columns or isinstance(data, (str, os.PathLike)):
+        return checked(_open_columns(data, declared, label), declared)
     if isinstance(data, Iterable) and not isinstance(data, (bytes, bytearray, Mapping)):
         return dicts_source(data, declared, label, ignored)
     message = (
@@ -71,6 +61,18 @@ def open_source(
         "a list of dicts, or the path of a Parquet, CSV or JSONL file"
     )
     raise DataError(message)
+
+
+def _open_columns(data: Any, declared: Mapping[str, DataType], label: str) -> Source:
+    if isinstance(data, (str, os.PathLike)):
+        return open_path(os.fspath(data), declared)
+    if isinstance(data, pa.RecordBatchReader):
+        return _reader_source(data, label)
+    if not hasattr(data, "__arrow_c_stream__"):  # a record batch
+        return table_source(without_views(pa.Table.from_batches([pa.record_batch(data)])), label)
+    if type(data).__module__.partition(".")[0] == "pandas":
+        return frame_source(data, declared, label)
+    return table_source(without_views(pa.table(data)), label)
 
 
 def to_read_twice(data: Any) -> Any:

@@ -13,6 +13,8 @@ import pyarrow as pa
 from cep.engine.results import ErrorBatch
 
 ROWS_PER_BATCH = 1 << 17
+COLUMNS_FEW = 100  # which may all be NULL
+CELLS_PER_VALUE = 16
 
 
 class Access(Enum):
@@ -61,6 +63,14 @@ def once_source(schema: pa.Schema, chunks: Iterable[Chunk], label: str) -> Sourc
         yield from chunks
 
     return Source(label, schema, Access.ONCE, read)
+
+
+def is_mostly_null(columns: int, rows: int, values: int) -> bool:
+    """Whether a table with so many values would be many times as large as they are.
+
+    Rows with ever new fields would make it so: each is a column of all rows.
+    """
+    return columns > COLUMNS_FEW and columns * rows > CELLS_PER_VALUE * values
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

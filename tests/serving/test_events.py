@@ -156,6 +156,16 @@ def test_lines_that_are_no_events_cost_only_themselves(client: httpx.Client) -> 
     assert "not JSON" in answer["broken"][0]["reason"]
 
 
+def test_a_line_that_is_no_utf8_costs_only_itself(client: httpx.Client) -> None:
+    good = payment(202, card=41), payment(203, card=41, amount=61.0)
+    body = b"\n".join(
+        [lines(good[0]), lines(payment(204)).replace(b"204", b"\xff"), lines(good[1])]
+    )
+    answer = client.post("/events/batch", content=body, headers=NDJSON).json()
+    assert found(answer) == [(41, 60.0, 61.0)]
+    assert [line["line"] for line in answer["broken"]] == [2]
+
+
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
