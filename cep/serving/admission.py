@@ -44,7 +44,10 @@ class Admission:
         async def admitted(request: Request) -> None:
             self.check(request)
 
-        async def admitted_by_token(request: Request, _: Any = Security(BEARER)) -> None:
+        async def admitted_by_token(
+            request: Request,
+            _: Any = Security(BEARER),  # noqa: B008 - FastAPI's way
+        ) -> None:
             self.check(request)
 
         return [admitted if self._token is None else admitted_by_token]
