@@ -10,7 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import measure, measure_metrics, measure_stateful, report_stateful
+from benchmarks import (
+    measure,
+    measure_latency,
+    measure_metrics,
+    measure_stateful,
+    report_stateful,
+)
 from benchmarks.process import WrongOutputError
 from benchmarks.report import render
 
@@ -27,6 +33,7 @@ STATEFUL: dict[str, Callable[..., Sequence[Any]]] = {
     "bounded": measure_stateful.measure_bounded,
     "checkpoint": measure_stateful.measure_checkpoint,
     "first": measure_stateful.measure_first,
+    "latency": measure_latency.measure_latency,
     "metrics": measure_metrics.measure_metrics,
 }
 PARTS = [*WHOLE, *STATEFUL]
@@ -65,6 +72,7 @@ def _sections(size: measure_stateful.StateSize, found: dict[str, Sequence[Any]])
         "bounded": lambda made: report_stateful.bounded_section(made, size),
         "checkpoint": lambda made: report_stateful.checkpoint_section(made, size),
         "first": report_stateful.first_section,
+        "latency": measure_latency.latency_section,
         "metrics": measure_metrics.metrics_section,
     }
     return [render_part[name](made) for name, made in found.items()]

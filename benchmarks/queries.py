@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 STREAM = "stream transactions time ts;\n"
+DECLARED_STREAM = """stream transactions (
+  card int, ts timestamp, amount float, merchant int, country text, kind text
+) time ts;
+"""
 
 QUERIES = {
     "Q1": """
@@ -49,6 +53,11 @@ def many_rules(count: int) -> str:
     The limits differ by so little that all variants of a shape do about the same work.
     """
     return STREAM + "".join(_variant(number) for number in range(count))
+
+
+def declared(text: str) -> str:
+    """The same rules; they say which columns the stream has."""
+    return text.replace(STREAM, DECLARED_STREAM, 1)
 
 
 def one_rule(number: int) -> str:

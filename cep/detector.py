@@ -27,6 +27,7 @@ from cep.engine.ingest.inlet import Inlet, declared_schema, schema_of_data
 from cep.engine.io.clock import now_seconds, now_us
 from cep.engine.io.source import did_you_mean
 from cep.engine.results import Output
+from cep.engine.single.reading import NotPlainError
 from cep.engine.state.limits import Limit
 from cep.engine.state.restoring import Restored
 from cep.engine.state.snapshot import Snapshot
@@ -145,7 +146,8 @@ class Detector(Awaited, Changing):
         An object is one of a dataclass, a pydantic, msgspec or attrs class, or a named tuple.
         `stream`: of which the event is, where the rules read several.
         """
-        return self._take([event], stream)
+        single = self._take_one(event, stream)
+        return self._take([event], stream) if single is None else single
 
     @measured("process_batch")
     @followed
@@ -156,6 +158,23 @@ class Detector(Awaited, Changing):
         DataError for data that do not have the columns of the stream: nothing is taken then.
         """
         return self._take(events, stream)
+
+    def _take_one(self, event: Any, stream: str | None) -> Result | None:
+        """An event past the columns; None where it needs the way of batches."""
+        running = self._running
+        if running is None or running.reader is None:
+            return None
+        self.check_open()
+        self.stream_named(stream)
+        begun = now_seconds()
+        try:
+            output = running.add_one(event, self._clock())
+        except NotPlainError:
+            return None
+        self.measured.totals["events"] += 1
+        if output is None:
+            return running.execution.empty_result(1, now_seconds() - begun)
+        return self._result(running, output, 1, begun)
 
     def _take(self, events: Any, stream: str | None) -> Result:
         self.check_open()
@@ -524,6 +543,7 @@ class Detector(Awaited, Changing):
         return Inlet(stream, self._schemas[stream.name], has_time=not by_clock)
 
     def _result(self, running: Live, output: Output, rows: int, begun: float) -> Result:
+        output.errors = running.told(output.errors)
         result = running.execution.result(output, rows, now_seconds() - begun, ())
         self.measured.found(output, result)
         self._call(result)

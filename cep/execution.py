@@ -83,6 +83,14 @@ class Execution:
         """What came out, as tables."""
         return make_result(self.layout, output, events, seconds, notes, traced=self.traced)
 
+    def empty_result(self, events: int, seconds: float) -> Result:
+        """Nothing came out."""
+        return self._nothing.again(events, seconds)
+
+    @cached_property
+    def _nothing(self) -> Result:
+        return self.result(Output(), 0, 0.0)
+
     @cached_property
     def layout(self) -> Layout:
         nodes = self.flow.nodes

@@ -13,9 +13,11 @@ from cep.engine.batch import EventBatch
 from cep.engine.ingest.event_time import EARLIEST_US, LATEST_US
 from cep.engine.ingest.inlet import Inlet
 from cep.engine.ingest.merge import union_schema
+from cep.engine.ingest.unknown_fields import naming_unknown
 from cep.engine.kernels.jit import when_compiling
 from cep.engine.kernels.layout import NEVER
 from cep.engine.results import ErrorBatch, Output
+from cep.engine.single.reading import EventReader, NotPlainError
 from cep.engine.state.limits import Limit
 from cep.engine.state.restoring import Restored
 from cep.engine.state.snapshot import Snapshot, Value
@@ -30,6 +32,9 @@ from cep.progress import say_compiling
 from cep.rules import Rules
 
 IMPLAUSIBLE = "the event's time is too far ahead of the clock"
+WATCHED_MAX = (
+    100  # single events by which kernels are compiled, if at all: watching takes 3 us each
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class Live:
     numbers: dict[str, int]
     schema: pa.Schema
     time: EventTime | ProcessingTime
+    reader: EventReader | None = None  # where single events may go past the columns
+    watched: int = 0  # single events after which kernels may have been compiled
 
     @staticmethod
     def start(
@@ -86,7 +93,18 @@ class Live:
                 in_order_over_all=options.in_arrival_order,
             )
         numbers = {name: number for number, name in enumerate(plans)}
-        return Live(execution, inlets, numbers, schema, time)
+        live = Live(execution, inlets, numbers, schema, time)
+        live.reader = live.single_events_reader()
+        return live
+
+    def single_events_reader(self) -> EventReader | None:
+        """What reads single events; None where they need the way of batches."""
+        if len(self.inlets) > 1 or not self.time.holds_nothing:
+            return None
+        (inlet,) = self.inlets.values()
+        reader = EventReader(inlet)
+        runtime = self.execution.runtime
+        return reader if reader.is_possible and runtime.takes_single_events(self.schema) else None
 
     # ------------------------------------------------------------------ what arrives
 
@@ -94,6 +112,29 @@ class Live:
     def add(self, name: str, batch: EventBatch, clock_us: int, output: Output) -> None:
         """Events of one stream, in the order in which they came."""
         self._work(self.time.add(self.numbers[name], batch, clock_us), output)
+
+    def add_one(self, event: Any, clock_us: int) -> Output | None:
+        """One event of the only stream, past the columns; None: nothing came out.
+
+        Raises NotPlainError where it needs the way of batches: nothing has changed then.
+        """
+        if self.reader is None:
+            raise NotPlainError
+        read = self.reader.read(event)
+        time_us = self.time.passes(0, read.time_us, clock_us)
+        if time_us is None:
+            raise NotPlainError
+        output = self._process_one(read.values, time_us)
+        self.time.take_next(0, time_us, clock_us)
+        return output
+
+    def _process_one(self, values: list[Any], time_us: int) -> Output | None:
+        process = self.execution.runtime.process_one
+        if self.watched >= WATCHED_MAX:
+            return process(values, time_us)
+        self.watched += 1
+        with when_compiling(say_compiling):
+            return process(values, time_us)
 
     @when_compiling(say_compiling)
     def advance(self, name: str | None, time_us: int, output: Output) -> None:
@@ -130,6 +171,13 @@ class Live:
 
     # ------------------------------------------------------------------ from outside
 
+    def told(self, errors: list[ErrorBatch]) -> list[ErrorBatch]:
+        """The errors as they are shown: those of missing fields name unknown ones."""
+        return naming_unknown(errors, self._ignored()) if errors else errors
+
+    def _ignored(self) -> dict[str, set[str]]:
+        return {name: inlet.ignored for name, inlet in self.inlets.items() if inlet.ignored}
+
     def status(self) -> dict[str, Any]:
         """Watermarks, who holds them back, and what is open, as plain values."""
         time = self.time.status()
@@ -141,7 +189,7 @@ class Live:
             "oldest_held": _iso(time.oldest_held_us),
             "implausible": time.implausible,
             "streams": {stream.stream: _stream_status(stream) for stream in time.streams},
-            "ignored_fields": {n: sorted(i.ignored) for n, i in self.inlets.items() if i.ignored},
+            "ignored_fields": {name: sorted(known) for name, known in self._ignored().items()},
             **self.execution.runtime.status(),
         }
 

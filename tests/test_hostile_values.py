@@ -282,3 +282,30 @@ def test_sources_that_are_ever_new_are_refused(monkeypatch: pytest.MonkeyPatch) 
         detector.process(feed.event(k="d"))
     assert detector.status()["streams"]["s"]["sources"] == 3
     assert detector.status()["events"] == 4
+
+
+# -- fields that are missing -----------------------------------------------------------------------
+
+MISSPELT = [
+    ({"crad": 1}, "the events have an unknown field 'crad'"),
+    ({"crad": 1, "p": 1, "q": 2}, "the events have an unknown field 'crad'"),
+    ({"pan": 1, "ip": 2}, "the events have unknown fields 'ip', 'pan'"),
+    (dict.fromkeys("pqrxyz"), "the events have unknown fields 'p', 'q', 'r' and 3 more"),
+]
+
+
+@pytest.mark.parametrize(("unknown", "told"), MISSPELT)
+def test_where_a_key_is_missing_the_error_names_unknown_fields(
+    unknown: dict[str, Any], told: str
+) -> None:
+    rules = RULES.replace(", k text", ", card text").replace("by k", "by card")
+    detector = cep.Detector(rules.replace("select k", "select card"), clock=lambda: NOON_US)
+    event = Feed().event()
+    del event["k"]
+    for result in detector.process(event | unknown), detector.process_batch([event | unknown] * 2):
+        assert {row.reason for row in result.errors} == {f"key field 'card' is NULL; {told}"}
+    del event["ts"]
+    with pytest.raises(cep.DataError, match="no column 'ts', the event time; the events have"):
+        detector.process(event | unknown)
+    with_time = detector.process_batch([event | {"ts": "2025-03-03", "card": "x"}, event])
+    assert "time 'ts' is NULL; the events have" in with_time.errors[0].reason

@@ -99,6 +99,12 @@ class Result:
         self._errors = tuple(errors)
         self._notes = tuple(notes)
 
+    def again(self, events: int, seconds: float) -> Result:
+        """The same of other events."""
+        other = Result.__new__(Result)
+        other.__dict__.update(self.__dict__, events=events, seconds=seconds)
+        return other
+
     @cached_property
     def errors(self) -> ErrorTable:
         """Events set aside and conditions that failed; asking also computes the select lists."""

@@ -67,13 +67,13 @@ class Machine:
     registers: list[RegisterSpec] = field(default_factory=list)
     constants: list[int] = field(default_factory=list)  # 64-bit words: integers, or a float's bits
     uses_text_order: bool = False
+    _places: dict[tuple[Expression, DataType | None], int] = field(default_factory=dict)
 
     def input(self, expression: Expression) -> int:
-        for index, known in enumerate(self.inputs):
-            if known == expression and known.type is expression.type:
-                return index
-        self.inputs.append(expression)
-        return len(self.inputs) - 1
+        place = self._places.setdefault((expression, expression.type), len(self.inputs))
+        if place == len(self.inputs):
+            self.inputs.append(expression)
+        return place
 
     def register(self, spec: RegisterSpec) -> int:
         if spec not in self.registers:
@@ -127,7 +127,7 @@ def compile_program(
 
     `code_of` gives the integer that stands for a text. Raises NotInKernelError.
     """
-    compiler = _Compiler(machine, code_of)
+    compiler = ProgramCompiler(machine, code_of)
     compiler.compile(expression, 0)
     if len(machine.inputs) > LIMIT or len(machine.registers) > LIMIT:
         raise NotInKernelError(expression, f"more than {LIMIT} values of other events in a pattern")
@@ -152,7 +152,9 @@ FLOAT_FUNCTIONS = {"sqrt": Op.SQRT, "ln": Op.LN, "exp": Op.EXP, "log10": Op.LOG1
 ROUNDING = {"floor": Op.FLOOR, "ceil": Op.CEIL}
 
 
-class _Compiler:
+class ProgramCompiler:
+    """Expressions across events -> instructions; what reads one event alone is an input."""
+
     def __init__(self, machine: Machine, code_of: Callable[[str], int]) -> None:
         self.machine = machine
         self.code_of = code_of

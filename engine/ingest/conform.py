@@ -77,7 +77,7 @@ def conform(column: Any, declared: DataType, target: pa.DataType, unit: str) -> 
     if is_text(column.type) and declared is not DataType.TEXT:
         column = pc.utf8_trim_whitespace(column)
         column = pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
-    if pa.types.is_temporal(column.type) and declared not in (DataType.TEXT, DataType.DURATION):
+    if not _is_akin(column.type, declared):
         return _nothing_fits(column, target)
     if declared is DataType.BOOLEAN and is_number(column.type):
         return _bits(column, target)
@@ -91,6 +91,14 @@ def conform(column: Any, declared: DataType, target: pa.DataType, unit: str) -> 
         row += len(chunk)
     arrow: Any = pa
     return arrow.chunked_array(chunks, type=target), np.array(bad, np.int64)
+
+
+def _is_akin(arrow: pa.DataType, declared: DataType) -> bool:
+    """Whether a cast means something: a date as a number, a number as a duration would not."""
+    if declared is DataType.TEXT or pa.types.is_null(arrow):
+        return True
+    is_duration = declared is DataType.DURATION
+    return pa.types.is_duration(arrow) if is_duration else not pa.types.is_temporal(arrow)
 
 
 def _nothing_fits(column: Any, target: pa.DataType) -> tuple[Any, Int64s]:

@@ -16,6 +16,7 @@ from cep.engine.algebra.expression import DataType
 from cep.engine.algebra.pattern import Stream
 from cep.engine.ingest.conform import ARROW_TYPES
 from cep.engine.ingest.feed import Converted, StreamPlan, convert, joined, plan_stream
+from cep.engine.ingest.unknown_fields import seen
 from cep.engine.io.dicts import note_ignored
 from cep.engine.io.readers import open_source
 from cep.engine.io.source import Chunk, did_you_mean, table_source
@@ -43,6 +44,11 @@ class Inlet:
         """The stream with all its fields and its time."""
         return self.plan.stream
 
+    @property
+    def is_declared(self) -> bool:
+        """Whether the rules say what fields the stream has: others are ignored."""
+        return bool(self._declared)
+
     def read(self, data: Any) -> Converted:
         """The events, in the order in which they come. Raises DataError for other columns."""
         ignored = self.ignored if self._declared else None
@@ -68,7 +74,10 @@ class Inlet:
         note_ignored(self.ignored, extra)
         missing = [name for name in wanted.names if name not in table.schema.names]
         if self.stream.time is not None and self.stream.time in missing:
-            raise DataError(f"{self._label}: no column {self.stream.time!r}, the event time")
+            message = f"{self._label}: no column {self.stream.time!r}, the event time"
+            unknown = frozenset(self.ignored)
+            told = f"; {seen(self.stream.time, unknown)}" if unknown else ""
+            raise DataError(message + told)
         for name in missing:
             nothing: Any = pa.nulls(table.num_rows, wanted.field(name).type)
             table = table.append_column(name, nothing)

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from cep.engine.algebra.errors import DataError
 from cep.engine.algebra.expression import DataType
+from cep.engine.io.mixed import written
 from cep.engine.io.objects import as_dicts, plain
 from cep.engine.io.source import (
     ROWS_PER_BATCH,
@@ -28,7 +29,6 @@ from cep.engine.io.unfit import (
     nested_rows,
     shown,
     with_article,
-    written,
 )
 from cep.engine.results import ErrorBatch
 
@@ -94,7 +94,7 @@ def chunk_of_dicts(
     for name in names:
         values = [row.get(name) for row in rows]
         try:
-            columns[name] = column_of_values(values, name, name in declared, label)
+            columns[name] = column_of_values(values, name, declared.get(name), label)
         except UnfitError as error:
             unfit |= dict.fromkeys([row for row in error.rows if row not in unfit], name)
     if not unfit:
@@ -110,17 +110,17 @@ def table_of_dicts(rows: Sequence[Any], declared: Mapping[str, DataType], label:
     names = _names(rows, declared, label)
     columns = {name: [row.get(name) for row in rows] for name in names}
     return pa.table(
-        {n: _column_as_shown(values, n, n in declared, label) for n, values in columns.items()}
+        {n: _column_as_shown(values, n, declared.get(n), label) for n, values in columns.items()}
     )
 
 
-def _column_as_shown(values: list[Any], name: str, is_declared: bool, label: str) -> Any:
+def _column_as_shown(values: list[Any], name: str, declared: DataType | None, label: str) -> Any:
     try:
-        return column_of_values(values, name, is_declared, label)
+        return column_of_values(values, name, declared, label)
     except UnfitError as error:
         unfit = set(error.rows)
     texts = [shown(value) if row in unfit else value for row, value in enumerate(values)]
-    return _column_as_shown(texts, name, is_declared, label)
+    return _column_as_shown(texts, name, declared, label)
 
 
 def note_ignored(ignored: set[str], names: Iterable[str]) -> None:
@@ -128,7 +128,8 @@ def note_ignored(ignored: set[str], names: Iterable[str]) -> None:
     for name in names:
         if len(ignored) >= IGNORED_NAMES_MAX:
             return
-        ignored.add(name[:IGNORED_NAME_LENGTH])
+        known = name[:IGNORED_NAME_LENGTH].encode("utf-8", "backslashreplace")
+        ignored.add(known.decode())
 
 
 def _names(rows: Sequence[Any], declared: Mapping[str, DataType], label: str) -> list[str]:
@@ -162,34 +163,35 @@ def _set_aside(
         yield ErrorBatch(reason, pa.table(columns), values=columns[name])
 
 
-def column_of_values(values: list[Any], name: str, is_declared: bool, label: str) -> Any:
+def column_of_values(values: list[Any], name: str, declared: DataType | None, label: str) -> Any:
     """The values as Arrow infers them; mixed ones of a declared field as text, cast later.
 
     Raises UnfitError for values of a declared field that are no plain ones, DataError for those of
     another field that are no column.
     """
     if nested := nested_rows(values):
-        if is_declared:
+        if declared is not None:
             raise UnfitError(nested)
         if is_too_deep(values):
             raise DataError(f"{label}: field {name!r} is nested more than {DEPTH_MAX} deep")
     try:
         array = _array(values)
-        if is_declared and pa.types.is_binary(array.type):  # also of texts with bytes among them
-            return pa.array(written(values), pa.string())
+        is_bytes = pa.types.is_binary(array.type)  # also of texts with bytes among them
+        if is_bytes and declared is not None:
+            return pa.array(written(values, declared), pa.string())
         return array
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        if is_declared:
-            return pa.array(written([plain(value) for value in values]), pa.string())
+        if declared is not None:
+            return pa.array(written(values, declared), pa.string())
         raise DataError(_mixed(values, name, label)) from error
 
 
 def _array(values: list[Any]) -> Any:
-    """Members of enumerations and UUIDs are looked for only where Arrow makes no plain column."""
+    """What `plain` changes is looked for only where Arrow makes no plain column."""
     try:
         array: Any = pa.array(values)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        if not any(isinstance(value, Enum | UUID) for value in values):
+        if not any(isinstance(value, Enum | UUID | str) for value in values):
             raise
     else:
         if not isinstance(array.type, pa.BaseExtensionType):

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping, Sequence, Set
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import date, datetime, timedelta
 from types import NoneType
 from typing import Any
 
@@ -21,7 +20,6 @@ DEPTH_MAX = 100
 _USUAL: frozenset[type] = frozenset({NoneType, bool, int, float, str, datetime, date, timedelta})
 _NESTED = (Mapping, Sequence, Set, np.ndarray)
 _FLAT = (str, bytes, bytearray, memoryview)
-_WRITABLE = (int, float, Decimal, date, time, timedelta, np.generic)
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
@@ -50,15 +48,6 @@ def is_too_deep(values: Sequence[Any]) -> bool:
     return True
 
 
-def written(values: Sequence[Any]) -> list[str | None]:
-    """Each value as text, as somebody would write it. Raises UnfitError."""
-    texts = [_text(value) for value in values]
-    unfit = [at for at, text in enumerate(texts) if text is None and values[at] is not None]
-    if unfit:
-        raise UnfitError(unfit)
-    return texts
-
-
 def shown(value: Any) -> str:
     """A value for people, in some 60 characters, whatever it is."""
     try:
@@ -79,18 +68,3 @@ def _is_nested(kind: type) -> bool:
 
 def _inside(value: Any) -> Sequence[Any]:
     return list(value.values()) if isinstance(value, Mapping) else list(value)
-
-
-def _text(value: Any) -> str | None:
-    """None where there is no way to write it in UTF-8."""
-    try:
-        if isinstance(value, bool):
-            return str(value).lower()
-        if isinstance(value, bytes | bytearray):
-            return value.decode()
-        if isinstance(value, str):
-            value.encode()
-            return str(value)
-        return str(value) if isinstance(value, _WRITABLE) else None
-    except ValueError:  # half a surrogate pair, no UTF-8, or more digits than Python writes
-        return None

@@ -14,6 +14,7 @@ from cep.engine.kernels.layout import (
     HAS_WINDOWS,
     KEEP_TIMEOUTS,
     KEY_HEAD,
+    KEY_IN_HAND,
     KEY_RUNS,
     KEY_TAIL,
     KEY_TIMER,
@@ -21,6 +22,7 @@ from cep.engine.kernels.layout import (
     NEVER,
     NO_EVENT,
     OUT_AT_US,
+    OUT_KEY,
     OUT_NODE,
     OUT_SEQUENCE,
     RUN_NEXT,
@@ -89,12 +91,14 @@ def time_out(automaton: Automaton, arena: Arena, node: int, at_us: int, since: i
     arena.timed_out[at, OUT_NODE] = node
     arena.timed_out[at, OUT_AT_US] = at_us
     arena.timed_out[at, OUT_SEQUENCE] = NO_EVENT
+    arena.timed_out[at, OUT_KEY] = arena.counters[KEY_IN_HAND]
     arena.counters[TIMED_OUT] = at + 1
 
 
 @helper
 def expire_key(automaton: Automaton, arena: Arena, keys: Int64s, key: int, now_us: int) -> None:
     """End the key's runs whose time is up by now, in the order of their deadlines."""
+    arena.counters[KEY_IN_HAND] = key
     since = arena.counters[TIMED_OUT]
     due = first_deadline(automaton, arena, keys, key)
     while due <= now_us and due != NEVER:

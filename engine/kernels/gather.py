@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from cep.engine.kernels.jit import kernel
 from cep.engine.kernels.layout import (
+    EVENT_CONSTANTS,
     EVENT_KEY,
     EVENT_MASK,
     EVENT_SEQUENCE,
@@ -46,11 +47,17 @@ def ask(
 
 @kernel
 def gather(
-    rows: Int64s, slots: Int64s, masks: Int64s, time_us: Int64s, base: int, events: Int64s
+    rows: Int64s,
+    slots: Int64s,
+    masks: Int64s,
+    time_us: Int64s,
+    base: int,
+    constants: int,
+    events: Int64s,
 ) -> int:
     """Write the events of those rows whose key has a slot; returns how many there are.
 
-    base: sequence of row 0 of the batch.
+    base: sequence of row 0 of the batch. constants: where those of the pattern begin.
     """
     count = 0
     for i in range(rows.size):
@@ -60,5 +67,6 @@ def gather(
             events[count, EVENT_KEY] = slots[i]
             events[count, EVENT_MASK] = masks[i]
             events[count, EVENT_VALID] = 0
+            events[count, EVENT_CONSTANTS] = constants
             count += 1
     return count

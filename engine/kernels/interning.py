@@ -23,6 +23,17 @@ def slot_of(value: int, size: int) -> int:
 
 
 @kernel
+def find(values: Int64s, slots: Int64s, known: Int64s, codes: Int64s) -> None:
+    """Write the code of each value, -1 where it has none; tables as in `encode`."""
+    mask = slots.size - 1
+    for i in range(values.size):
+        at = slot_of(values[i], slots.size)
+        while slots[at] >= 0 and known[slots[at]] != values[i]:
+            at = (at + 1) & mask
+        codes[i] = slots[at]
+
+
+@kernel
 def encode(
     values: Int64s, begin: int, slots: Int64s, known: Int64s, count: int, codes: Int64s
 ) -> tuple[int, int]:

@@ -86,7 +86,7 @@ REGISTER_KIND, REGISTER_VARIABLE, REGISTER_INPUT, REGISTER_FLOAT = range(4)
 
 
 class Events(NamedTuple):
-    """The events that concern the pattern, in time order: rows (n, 5), inputs (n, i) as raw words.
+    """The events that concern the pattern, in time order: rows (n, 6), inputs (n, i) as raw words.
 
     `inputs_f` is the same memory as `inputs`. `text_rank`: code -> place in the order of texts.
     """
@@ -100,7 +100,8 @@ class Events(NamedTuple):
 EVENT_TIME_US, EVENT_SEQUENCE, EVENT_KEY = range(3)
 EVENT_MASK = 3  # truth of the column part of each condition
 EVENT_VALID = 4  # which inputs are not NULL
-EVENT_FIELDS = 5
+EVENT_CONSTANTS = 5  # where the constants begin: patterns of one automaton have each their own
+EVENT_FIELDS = 6
 
 
 class Arena(NamedTuple):
@@ -132,7 +133,8 @@ TIMERS = 10
 RUNS_REFUSED, RUNS_DROPPED = 11, 12  # by a limit
 BLOCKED = 13  # the key that lacked room
 ENDED = 14  # rows of `ended`; below 0: ends are not traced
-COUNTERS = 15
+KEY_IN_HAND = 15  # what comes out is of this key
+COUNTERS = 16
 UNTRACED = word(-(1 << 62))
 RUN_STATE, RUN_NODE, RUN_START_US, RUN_START, RUN_PREVIOUS_US, RUN_NEXT = range(6)
 RUN_FIELDS = 6
@@ -149,9 +151,10 @@ WAITING_FIELDS = 3
 MATCH_NODE, MATCH_START = range(2)  # done, heap
 OUT_NODE, OUT_AT_US = range(2)  # found, timed_out
 OUT_SEQUENCE = 2  # of the event whose step made it known; -1: time alone did
-OUT_FIELDS = 3
-END_STATE, END_REASON = 3, 4  # ended: as in found, and in which state, by what
-END_FIELDS = 5
+OUT_KEY = 3
+OUT_FIELDS = 4
+END_STATE, END_REASON = 4, 5  # ended: as in found, and in which state, by what
+END_FIELDS = 6
 TIME_UP, NEGATED, UNLESS_MET, NOT_NEXT, SKIPPED, OPEN = range(6)  # END_REASON
 TIMER_DUE_US, TIMER_KEY = range(2)  # timers
 FAULT_EVENT, FAULT_CONDITION, FAULT_CODE = range(3)

@@ -15,6 +15,7 @@ from cep.engine.kernels.layout import (
     CODE_C,
     CODE_OP,
     CODE_TO,
+    EVENT_CONSTANTS,
     EVENT_MASK,
     EVENT_VALID,
     FAULT_CODE,
@@ -238,7 +239,8 @@ def load(arena: Arena, programs: Programs, events: Events, event: int, node: int
     arena.slots[to, SLOT_FAULT] = 0
     arena.slots[to, SLOT_NULL] = 0
     if op == Op.CONST:
-        arena.slots[to, SLOT_VALUE] = programs.constants[a]
+        first = events.rows[event, EVENT_CONSTANTS]
+        arena.slots[to, SLOT_VALUE] = programs.constants[first + a]
     elif op == Op.INPUT:
         arena.slots[to, SLOT_VALUE] = events.inputs[event, a]
         held = events.rows[event, EVENT_VALID] & (1 << a) != 0
@@ -344,6 +346,19 @@ def run_strict(slots: Int64s, slots_f: Floats, code: Int64s, text_rank: Int64s, 
 
 
 @inlined
+def compute(slots: Int64s, slots_f: Floats, code: Int64s, text_rank: Int64s, at: int) -> None:
+    """An instruction that reads slots only."""
+    op = code[at, CODE_OP]
+    if op == Op.AND or op == Op.OR:
+        run_logic(slots, slots_f, op, code[at, CODE_TO], code[at, CODE_A], code[at, CODE_B])
+    elif op >= Op.IS_NULL and op <= Op.EXTREME_F:
+        to = code[at, CODE_TO]
+        run_choice(slots, slots_f, op, to, code[at, CODE_A], code[at, CODE_B], code[at, CODE_C])
+    else:
+        run_strict(slots, slots_f, code, text_rank, at)
+
+
+@inlined
 def holds(
     arena: Arena, programs: Programs, events: Events, event: int, node: int, condition: int
 ) -> bool:
@@ -351,32 +366,12 @@ def holds(
 
     What cannot be computed is NULL; that it could not is a fault, whatever comes of it.
     """
-    slots, slots_f = arena.slots, arena.slots_f
+    slots = arena.slots
     for at in range(programs.start[condition], programs.start[condition + 1]):
-        op = programs.code[at, CODE_OP]
-        if op <= Op.REGISTER:
+        if programs.code[at, CODE_OP] <= Op.REGISTER:
             load(arena, programs, events, event, node, at)
-        elif op == Op.AND or op == Op.OR:
-            run_logic(
-                slots,
-                slots_f,
-                op,
-                programs.code[at, CODE_TO],
-                programs.code[at, CODE_A],
-                programs.code[at, CODE_B],
-            )
-        elif op >= Op.IS_NULL and op <= Op.EXTREME_F:
-            run_choice(
-                slots,
-                slots_f,
-                op,
-                programs.code[at, CODE_TO],
-                programs.code[at, CODE_A],
-                programs.code[at, CODE_B],
-                programs.code[at, CODE_C],
-            )
         else:
-            run_strict(slots, slots_f, programs.code, events.text_rank, at)
+            compute(slots, arena.slots_f, programs.code, events.text_rank, at)
     if slots[0, SLOT_FAULT] != 0:
         add_fault(arena, event, condition, slots[0, SLOT_FAULT])
     result: bool = slots[0, SLOT_NULL] == 0 and slots[0, SLOT_VALUE] == 1

@@ -1,4 +1,4 @@
-"""One pattern's tables and a batch of events in, advanced runs, matches and timed-out runs out.
+"""An automaton's tables and a batch of events in, advanced runs, matches and timed-out runs out.
 
 The runs of a key form a linked list in the order of their first events; what a run captured is a
 node with a parent, shared by the runs that branch from it, and carries the registers that
@@ -8,9 +8,10 @@ conditions across events read:
               │       │       │
     nodes:   a#1 ◄── b#2 ◄── b#5          variable, event, registers
 
-Row 0 of the runs is the virtual run that waits for a first event. Python validates, interns and
-grows buffers between calls: when an event might need more room than is left, `process` returns its
-index before touching it.
+Patterns whose automata differ in constants only share all this: to the kernel the keys of each are
+keys of their own, and an event says which constants are meant. Row 0 of the runs is the virtual run
+that waits for a first event. Python validates, interns and grows buffers between calls: when an
+event might need more room than is left, `process` returns its index before touching it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from cep.engine.kernels.layout import (
     FINAL,
     FREE_RUNS,
     KEY_HEAD,
+    KEY_IN_HAND,
     KEY_RUNS,
     KEY_TAIL,
     KEY_WAITING,
@@ -57,6 +59,7 @@ from cep.engine.kernels.layout import (
     RUNS_PER_STEP,
     RUNS_REFUSED,
     START_ANY,
+    START_CHILD,
     START_RUN,
     STATE_ACROSS,
     STATE_EDGES,
@@ -228,6 +231,8 @@ def advance(
     run = START_RUN if keys[key, KEY_HEAD] < 0 else keys[key, KEY_HEAD]
     keys[key, KEY_HEAD] = -1
     keys[key, KEY_TAIL] = -1
+    arena.counters[KEY_IN_HAND] = key
+    arena.counters[START_CHILD] = -1  # the same event may have been offered to another pattern
     begins = events.rows[event, EVENT_MASK] & automaton.settings[START_ANY] != 0
     while run != START_RUN or begins:
         following = arena.runs[run, RUN_NEXT]

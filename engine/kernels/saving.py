@@ -57,6 +57,19 @@ def save_nodes(nodes: Int64s, saved: Int64s) -> None:
 
 
 @kernel
+def mark_owners(saved: Int64s, last: Int64s, owners: Int64s, owner_of: Int64s) -> None:
+    """Set owner_of[node] to owners[i] for every node of the chain up to last[i].
+
+    No node has two owners. `owner_of` is -1 before.
+    """
+    for i in range(last.size):
+        node = last[i]
+        while node >= 0 and owner_of[node] < 0:
+            owner_of[node] = owners[i]
+            node = saved[node, SAVED_PARENT]
+
+
+@kernel
 def mark_chains(saved: Int64s, last: Int64s, reachable: Int64s) -> None:
     """Set reachable[node] to 1 for every node of the chains up to these."""
     for i in range(last.size):

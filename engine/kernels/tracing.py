@@ -9,9 +9,11 @@ from cep.engine.kernels.layout import (
     ENDED,
     FINAL,
     KEY_HEAD,
+    KEY_IN_HAND,
     NO_EVENT,
     OPEN,
     OUT_AT_US,
+    OUT_KEY,
     OUT_NODE,
     OUT_SEQUENCE,
     RUN_NEXT,
@@ -31,6 +33,7 @@ def trace(arena: Arena, node: int, state: int, at_us: int, sequence: int, reason
     arena.ended[at, OUT_NODE] = node
     arena.ended[at, OUT_AT_US] = at_us
     arena.ended[at, OUT_SEQUENCE] = sequence
+    arena.ended[at, OUT_KEY] = arena.counters[KEY_IN_HAND]
     arena.ended[at, END_STATE] = state
     arena.ended[at, END_REASON] = reason
     arena.counters[ENDED] = at + 1
@@ -47,6 +50,7 @@ def trace_run(arena: Arena, run: int, at_us: int, sequence: int, reason: int) ->
 def trace_open(arena: Arena, keys: Int64s, at_us: int) -> None:
     """The runs that are open when the stream ends at this time; there is room for all of them."""
     for key in range(keys.shape[0]):
+        arena.counters[KEY_IN_HAND] = key
         run = keys[key, KEY_HEAD]
         while run >= 0:
             trace_run(arena, run, at_us, NO_EVENT, OPEN)

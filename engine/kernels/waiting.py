@@ -14,6 +14,7 @@ from cep.engine.kernels.layout import (
     FREE_WAITINGS,
     KEEP_TIMEOUTS,
     KEY_HEAD,
+    KEY_IN_HAND,
     KEY_WAITING,
     KEY_WAITINGS,
     LONGEST,
@@ -27,6 +28,7 @@ from cep.engine.kernels.layout import (
     NODE_SEQUENCE,
     NODE_VARIABLE,
     OUT_AT_US,
+    OUT_KEY,
     OUT_NODE,
     OUT_SEQUENCE,
     PAST_LAST_EVENT,
@@ -57,6 +59,7 @@ def emit(arena: Arena, node: int, at_us: int, sequence: int) -> None:
     arena.found[at, OUT_NODE] = node
     arena.found[at, OUT_AT_US] = at_us
     arena.found[at, OUT_SEQUENCE] = sequence
+    arena.found[at, OUT_KEY] = arena.counters[KEY_IN_HAND]
     arena.counters[FOUND] = at + 1
 
 
@@ -98,6 +101,7 @@ def release(
     """
     if arena.counters[DONE] == 0 and keys[key, KEY_WAITING] < 0:
         return
+    arena.counters[KEY_IN_HAND] = key
     longest = automaton.settings[LONGEST] != 0
     size = load_waiting(arena, keys, key)
     for i in range(arena.counters[DONE]):

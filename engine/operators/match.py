@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from cep.engine.algebra.expression import Expression
+from cep.engine.algebra.expression import Expression, Field
 from cep.engine.algebra.pattern import Pattern
 from cep.engine.automaton.flat import condition_name
 from cep.engine.automaton.nfa import build_nfa
@@ -20,12 +20,14 @@ from cep.engine.kernels.codes import FAULT_TEXT, Fault
 from cep.engine.kernels.gather import gather
 from cep.engine.operators.fed import Failure, Fed, Words
 from cep.engine.state.arena import RunArena
+from cep.engine.state.families import RunFamily, family_key
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.limits import Limit
 from cep.engine.state.snapshot import Parts, Snapshot
 
 CONSTANT = True  # a condition that holds for every event
-BEGINNING = -(1 << 62)  # before any event
+FEW_FAMILIES = 64  # of more than these each begins with small buffers
+SMALL_CAPACITY = 16
 ROWS_PER_STEP = 1 << 14  # so few keys have state at a time, and so little is held for them
 
 Faults = dict[tuple[int, int], list[int]]  # (condition, code) -> rows
@@ -60,11 +62,6 @@ class MatchOperator:
         pattern: Pattern,
         streams: Mapping[str, int],
         texts: TextCodes,
-        capacity: int = 1024,
-        shards: int = 1,
-        limit: Limit | None = None,
-        *,
-        traced: bool = False,
     ) -> None:
         self.pattern = pattern
         self._streams = streams
@@ -73,7 +70,7 @@ class MatchOperator:
         nfa = self.tables.flat.nfa
         self._own = [split_condition(c.expression)[0] for c in nfa.conditions]
         self._own_numbers = self._numbers_of_own_streams()
-        self.shards = [MatchShard(self, n, capacity, limit, traced) for n in range(shards)]
+        self.shards: list[MatchShard] = []  # filled by `make_families`
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -84,40 +81,20 @@ class MatchOperator:
         return self.tables.flat.nfa.variables
 
     @property
-    def open_runs(self) -> int:
-        """Runs that have taken an event and are not yet decided."""
-        return sum(shard.open_runs for shard in self.shards)
-
-    @property
-    def held_back(self) -> int:
-        """Completed matches that wait for runs that began earlier."""
-        return sum(shard.runs.held_back for shard in self.shards)
-
-    @property
-    def refused_runs(self) -> int:
-        """Runs that a limit did not let come into being."""
-        return sum(shard.runs.refused for shard in self.shards)
-
-    @property
-    def dropped_runs(self) -> int:
-        """Runs that made way for younger ones."""
-        return sum(shard.runs.dropped for shard in self.shards)
-
-    def status(self) -> dict[str, int]:
-        """What is open, and what limits have done, as plain values."""
-        return {
-            "open_runs": self.open_runs,
-            "held_back": self.held_back,
-            "refused_runs": self.refused_runs,
-            "dropped_runs": self.dropped_runs,
-            "bytes": sum(shard.runs.bytes_held for shard in self.shards),
-        }
-
-    @property
     def expressions(self) -> list[Expression]:
         """What is evaluated of every event."""
         own = [expression for expression in self._own if expression is not None]
         return [*own, *self.tables.machine.inputs]
+
+    @property
+    def own_conditions(self) -> list[Expression | None]:
+        """The part of each condition that reads one event only; None: it holds for every event."""
+        return self._own
+
+    @property
+    def computed_inputs(self) -> list[Expression]:
+        """What programs read of an event that is not a field of it."""
+        return [e for e in self.tables.machine.inputs if not isinstance(e, Field)]
 
     # ------------------------------------------------------------------ what a batch is to it
 
@@ -172,12 +149,12 @@ class MatchOperator:
         return mine
 
     def events(
-        self, interest: Interest, rows: Int64s, slots: Int64s, masks: Int64s
+        self, interest: Interest, rows: Int64s, slots: Int64s, masks: Int64s, constants: int = 0
     ) -> layout.Events:
         """Those of the rows whose key has a slot, as the kernel sees them."""
         fed = interest.fed
         table = np.empty((len(rows), layout.EVENT_FIELDS), np.int64)
-        table = table[: gather(rows, slots, masks, fed.time_us, fed.base, table)]
+        table = table[: gather(rows, slots, masks, fed.time_us, fed.base, constants, table)]
         inputs = np.empty((len(table), len(interest.inputs)), np.int64)
         if interest.inputs:
             rows = table[:, layout.EVENT_SEQUENCE] - fed.base
@@ -231,27 +208,20 @@ class MatchOperator:
 
 
 class MatchShard:
-    """The runs of one pattern for the keys of one shard."""
+    """The runs of one pattern for the keys of one shard, among those of its family."""
 
     def __init__(
-        self,
-        operator: MatchOperator,
-        number: int,
-        capacity: int,
-        limit: Limit | None,
-        traced: bool,
+        self, operator: MatchOperator, number: int, family: RunFamily, member: int
     ) -> None:
         self._operator = operator
         self._number = number
-        self.runs = RunArena(operator.tables, capacity, limit, traced=traced)
-        self._now_us = BEGINNING
+        self.family = family
+        self.member = member
 
     @property
-    def open_runs(self) -> int:
-        """Runs that have taken an event and are not yet decided."""
-        if self.runs.open_runs:  # those that time has ended may be among them
-            self.runs.expire(self._now_us)
-        return self.runs.open_runs
+    def runs(self) -> RunArena:
+        """Those of the whole family."""
+        return self.family.runs
 
     # ------------------------------------------------------------------ events
 
@@ -271,49 +241,110 @@ class MatchShard:
         self, interest: Interest, rows: Int64s, codes: Int64s, masks: Int64s, faults: Faults
     ) -> None:
         begins = masks & self._operator.tables.automaton.settings[layout.START_ANY] != 0
+        if self.family.size > 1:
+            codes = self.family.codes_of(self.member, codes, begins)
+            known = np.flatnonzero(codes >= 0)
+            rows, codes, masks, begins = rows[known], codes[known], masks[known], begins[known]
+            if len(rows) == 0:
+                return
         slots = self.runs.slots_of(codes, begins, int(interest.fed.batch.time_us[rows[0]]))
-        events = self._operator.events(interest, rows, slots, masks)
+        events = self._operator.events(interest, rows, slots, masks, self.constants)
         self.runs.process(events)
         for event, condition, code in self.runs.take_faults():
             if event >= 0:
                 row = int(events.rows[event, layout.EVENT_SEQUENCE]) - interest.fed.base
                 faults.setdefault((condition, code), []).append(row)
 
-    def advance_to(self, time_us: int) -> None:
-        """No event before this time will come any more."""
-        self._now_us = time_us
-        self.runs.advance_to(time_us)
-
-    def close(self, last_us: int) -> None:
-        """The final watermark: deadlines pass, and what waits for them comes out."""
-        self.runs.expire(layout.NEVER, last_us)
-        self.runs.trace_open(last_us)
+    @property
+    def constants(self) -> int:
+        """Where those of the pattern begin."""
+        return self.member * self.family.constants
 
     # ------------------------------------------------------------------ state
 
-    def sequences_from(self, sequence: int) -> Int64s:
-        """The events from this one on that must be kept, in any order, perhaps with others."""
-        if self.runs.is_worth_compacting():
-            self.runs.tidy(self._now_us)
-        return self.runs.sequences_from(sequence)
-
-    def active_keys(self) -> Int64s:
-        """Codes of the keys that have state."""
-        self.runs.expire(self._now_us)
-        return self.runs.active_keys()
-
-    def keep_keys(self, codes: Int64s) -> None:
-        """Key i is from now on what was key codes[i]; no other key has state."""
-        self.runs.keep_keys(codes)
-
     def snapshot(self) -> Snapshot:
-        """A copy of all runs."""
-        return {"now_us": self._now_us, "runs": self.runs.snapshot()}
+        """A copy of all runs, which the family has made (`RunFamily.save`)."""
+        return {"now_us": self.family.time.now_us, "runs": self.family.saved(self.member)}
 
     def restore(self, parts: Parts) -> None:
-        """Take over what snapshots hold of this shard's keys; the state is empty before."""
-        self._now_us = max((saved["now_us"] for saved, _ in parts), default=self._now_us)
-        self.runs.restore([(saved["runs"], codes) for saved, codes in parts])
+        """Take over what snapshots hold of this shard's keys, when the family is loaded."""
+        for saved, codes in parts:
+            time = self.family.time
+            time.now_us = max(time.now_us, saved["now_us"])
+            self.family.restore(self.member, saved["runs"], codes)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Operators by number that have one key and share their runs: in each shard, a `RunFamily`."""
+
+    key: tuple[str, ...]
+    operators: tuple[int, ...]
+    shards: tuple[RunFamily, ...]
+
+    def held_back(self) -> Int64s:
+        """Completed matches of each that wait for runs that began earlier."""
+        return sum_of([runs.held_back() for runs in self.shards])
+
+    def limit_counts(self) -> tuple[int, int]:
+        """Runs that a limit did not let come into being, and those that made way for others."""
+        runs = [family.runs for family in self.shards]
+        return sum(each.refused for each in runs), sum(each.dropped for each in runs)
+
+    def status(self) -> list[dict[str, int]]:
+        """Of each what is open, and what limits have done, as plain values; bytes are shared."""
+        open_runs = sum_of([runs.open_runs() for runs in self.shards]).tolist()
+        held_back = self.held_back().tolist()
+        refused, dropped = self.limit_counts()
+        of_all = {
+            "refused_runs": refused,
+            "dropped_runs": dropped,
+            "bytes": sum(family.runs.bytes_held for family in self.shards) // len(self.operators),
+        }
+        return [
+            {"open_runs": opened, "held_back": held, **of_all}
+            for opened, held in zip(open_runs, held_back, strict=True)
+        ]
+
+
+def make_families(
+    operators: Sequence[MatchOperator],
+    shards: int = 1,
+    capacity: int = 1024,
+    limits: Mapping[str, Limit] | None = None,
+    traced: Collection[str] = (),
+) -> list[Family]:
+    """Give the operators their shards; those that are alike but for constants share them.
+
+    `limits`, `traced`: of patterns by name; such a pattern shares with nobody.
+    """
+    limits = limits or {}
+    members: dict[object, list[int]] = {}
+    for number, operator in enumerate(operators):
+        name = operator.pattern.name
+        alone = name in limits or name in traced
+        alike = name if alone else (operator.key, family_key(operator.tables))
+        members.setdefault((alone, alike), []).append(number)
+    if len(members) > FEW_FAMILIES:
+        capacity = min(capacity, SMALL_CAPACITY)
+    made = []
+    for numbers in members.values():
+        mine = [operators[number] for number in numbers]
+        tables, name = [one.tables for one in mine], mine[0].pattern.name
+        runs = tuple(
+            RunFamily(tables, capacity, limits.get(name), traced=name in traced)
+            for _ in range(shards)
+        )
+        for member, operator in enumerate(mine):
+            operator.shards = [MatchShard(operator, n, runs[n], member) for n in range(shards)]
+        made.append(Family(mine[0].key, tuple(numbers), runs))
+    return made
+
+
+def sum_of(counts: Sequence[Int64s]) -> Int64s:
+    """Counts of several shards as one, shapes (n,)."""
+    total: Int64s = np.sum(counts, axis=0, dtype=np.int64)
+    return total
 
 
 def _packed(truths: list[Bools | bool], rows: Int64s) -> Int64s:

@@ -12,7 +12,7 @@ ahead.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -34,7 +34,10 @@ from cep.engine.results import ErrorBatch, Output
 from cep.engine.runtime.derived import FeedMerger, only_stream
 from cep.engine.runtime.stages import Stages
 from cep.engine.runtime.task import Begun, Task, Wiring, Worked, late_batches
+from cep.engine.single.events import SingleEvents, goes_one_by_one
+from cep.engine.single.reading import NotPlainError
 from cep.engine.state.event_store import take_rows
+from cep.engine.state.families import RunFamily
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.limits import Limit
 from cep.engine.state.restoring import Restored
@@ -95,6 +98,7 @@ class Runtime:
         self._texts.pin()  # constants of conditions keep their codes
         self._texts_worth_cleaning = TEXTS_KEPT_MIN
         self._is_whole = True
+        self._single: SingleEvents | None = None
 
     @property
     def tasks(self) -> list[Task]:
@@ -137,6 +141,30 @@ class Runtime:
                     output = Output()
         if failures:
             raise failures.pop()
+
+    def takes_single_events(self, schema: pa.Schema) -> bool:
+        """Whether `process_one` may be called from now on, with values of these columns."""
+        if not self._derived and goes_one_by_one(self._base):
+            self._single = SingleEvents(self._base, schema)
+        return self._single is not None
+
+    def process_one(self, values: Sequence[Any], time_us: int) -> Output | None:
+        """`process` of one event, past the columns; None: nothing came out.
+
+        Raises NotPlainError where it needs the way of batches: nothing has changed then.
+        """
+        assert self._single is not None
+        self._check_whole()
+        try:
+            output = self._single.offer(values, time_us)
+        except NotPlainError:
+            raise
+        except BaseException:
+            self._is_whole = False
+            raise
+        if len(self._texts) >= self._texts_worth_cleaning:
+            self._forget_texts()
+        return output
 
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come: what was due by then happens."""
@@ -186,11 +214,9 @@ class Runtime:
 
     def limit_counts(self, patterns: Collection[str]) -> dict[str, tuple[int, int]]:
         """Of these patterns: runs that a limit has refused, and that it has dropped."""
-        found = {}
-        for operator in self.operators if patterns else ():
-            if operator.pattern.name in patterns:
-                found[operator.pattern.name] = operator.refused_runs, operator.dropped_runs
-        return found
+        if not patterns:
+            return {}
+        return {name: n for task in self.tasks for name, n in task.limit_counts(patterns).items()}
 
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""
@@ -224,9 +250,8 @@ class Runtime:
             if features is not None:
                 task.enricher.restore(features, changes.kept_features)
         renamed = self._texts.restore(saved["texts"])
-        for operator in self.operators:
-            for shard in operator.shards:
-                shard.runs.rename_texts(renamed)
+        for runs in self._families():
+            runs.rename_texts(renamed)
         return changes.report()
 
     @cached_property
@@ -253,10 +278,18 @@ class Runtime:
             holder.rename_texts(renamed)
         self._texts_worth_cleaning = max(2 * len(self._texts), TEXTS_KEPT_MIN)
 
+    def _families(self) -> Iterator[RunFamily]:
+        """All runs of patterns."""
+        for task in self.tasks:
+            for family in task.families:
+                yield from family.shards
+
     def _text_holders(self) -> list[TextHolder]:
         """All state that holds codes of the texts that operators share."""
-        runs = (shard.runs for operator in self.operators for shard in operator.shards)
-        return [*runs, *(window.operator for task in self.tasks for window in task.windows)]
+        return [
+            *self._families(),
+            *(window.operator for task in self.tasks for window in task.windows),
+        ]
 
     # ------------------------------------------------------------------ inside
 
@@ -265,6 +298,8 @@ class Runtime:
         """Whatever breaks off leaves some shards ahead of others: nothing may go on from there."""
         self._check_whole()
         self._is_whole = False
+        if self._single is not None:
+            self._single.is_stale = True
         yield
         self._is_whole = True
 

@@ -22,20 +22,20 @@ import pyarrow as pa
 from cep.engine.algebra.aggregates import Functions
 from cep.engine.algebra.expression import DataType, Expression, Field, walk
 from cep.engine.algebra.pattern import Pattern, Stream
-from cep.engine.algebra.plan import EVENT_TIME, Aggregate, Node, NodeKind
+from cep.engine.algebra.plan import EVENT_TIME, Aggregate, NodeKind
 from cep.engine.batch import Bools, EventBatch, Int64s
 from cep.engine.columns.data import ARROW_TYPES, data_type_of
 from cep.engine.dataflow.tasks import TaskPlan
 from cep.engine.operators.fed import Failure, Fed
-from cep.engine.operators.match import BEGINNING, MatchOperator
-from cep.engine.results import EndedBatch, ErrorBatch, LateBatch, MatchBatch, Output
-from cep.engine.runtime.derived import match_rows
+from cep.engine.operators.match import MatchOperator, make_families
+from cep.engine.results import ErrorBatch, LateBatch, Output
 from cep.engine.runtime.enrich import Added, Enricher, Enriching, lookup_operators
-from cep.engine.runtime.shard import HandedOver, TaskShard, joined
+from cep.engine.runtime.reporting import Reporter
+from cep.engine.runtime.shard import HandedOver, TaskShard, Told, joined
 from cep.engine.runtime.stages import Stages, results_of
 from cep.engine.runtime.window_node import WindowNode
-from cep.engine.state.chains import Chains, Ended
 from cep.engine.state.event_store import EventStore, take_rows
+from cep.engine.state.families import BEGINNING, FromRuns
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.key_space import KeyedState, KeySpace
 from cep.engine.state.limits import Limit
@@ -107,7 +107,7 @@ class Task:
     def __init__(self, plan: TaskPlan, wiring: Wiring) -> None:
         self.plan = plan
         self.streams = plan.streams
-        self._wiring = wiring
+        self.wiring = wiring
         numbers = {stream.name: i for i, stream in enumerate(plan.streams)}
         self.nodes = [node for node in plan.nodes if isinstance(node.plan, Pattern)]
         self.enricher = Enricher(
@@ -119,18 +119,14 @@ class Task:
             wiring.functions,
         )
         self.operators = [
-            MatchOperator(
-                node.plan,
-                numbers,
-                wiring.texts,
-                wiring.capacity,
-                wiring.shards,
-                wiring.limits.get(node.name),
-                traced=wiring.traced and node.kind is NodeKind.PATTERN,
-            )
+            MatchOperator(node.plan, numbers, wiring.texts)
             for node in self.nodes
             if isinstance(node.plan, Pattern)
         ]
+        traced = [n.name for n in self.nodes if wiring.traced and n.kind is NodeKind.PATTERN]
+        self.families = make_families(
+            self.operators, wiring.shards, wiring.capacity, wiring.limits, traced
+        )
         self.windows = [
             WindowNode(
                 node, numbers, wiring.texts, wiring.functions, wiring.shards, wiring.capacity
@@ -143,38 +139,39 @@ class Task:
         fields = (node for part in asked for e in part for node in walk(e))
         self._reads_time = any(node == Field(EVENT_TIME) for node in fields)
         self.spaces: dict[tuple[str, ...], KeySpace] = {}
-        for operator in self.operators:
-            self._place(operator.key, operator.shards)
+        for family in self.families:
+            self._place(family.key, family.shards)
         for window in self.windows:
             self._place(window.key, window.shards)
         self.shards = [
-            TaskShard(number, self.operators, self.windows, self.spaces)
+            TaskShard(number, self.operators, self.families, self.windows, self.spaces)
             for number in range(wiring.shards)
         ]
-        self._store = EventStore()
+        self.store = EventStore()
+        self.reporter = Reporter(self.nodes, self.operators, self.store, wiring.hidden, wiring.read)
         self._events_kept = EVENTS_KEPT_MIN
         self._wants_live = False  # events are worth forgetting
         self.sequence = 0
         self.next_sequence = 0  # of the events that no shard has been offered yet
-        self._last_us = BEGINNING
+        self.last_us = BEGINNING
 
     def _place(self, key: tuple[str, ...], states: Sequence[KeyedState]) -> None:
         """Put a state per shard into the space of these keys."""
         if key not in self.spaces:
             types = _field_types(key, self.streams)
-            self.spaces[key] = KeySpace(key, types, self._wiring.shards)
+            self.spaces[key] = KeySpace(key, types, self.wiring.shards)
         for shard, state in zip(self.spaces[key].shards, states, strict=True):
             shard.states.append(state)
 
     @property
     def open_runs(self) -> int:
-        return sum(operator.open_runs for operator in self.operators)
+        return sum(int(f.open_runs().sum()) for family in self.families for f in family.shards)
 
     # ------------------------------------------------------------------ one slice
 
     def process(self, batch: EventBatch) -> Worked:
         """A slice of the feed. Its times must not go back behind the slice before."""
-        if self._wiring.stages is not None:
+        if self.wiring.stages is not None:
             return self.end(self.begin(self.enrich(batch)))
         full = self._enriched(self.enrich(batch))
         fed, failures, (shard,) = self._fed(full), [], self.shards
@@ -220,8 +217,8 @@ class Task:
             return self._close_slice(shard, fed, wants_live)
 
         failures = [*(i.failures for i in interests), *(p.prepared.failures for p in parts)]
-        assert self._wiring.stages is not None, "without threads nothing goes on by itself"
-        return Begun(fed, errors, failures, self._wiring.stages.begin_on_shards(work))
+        assert self.wiring.stages is not None, "without threads nothing goes on by itself"
+        return Begun(fed, errors, failures, self.wiring.stages.begin_on_shards(work))
 
     def _enriched(self, enriching: Enriching) -> Enriched:
         """The slice with all its fields; it has the next sequences."""
@@ -250,8 +247,8 @@ class Task:
         names = [*(o.pattern.name for o in self.operators), *(w.name for w in self.windows)]
         met = joined([*h.failures, *h.window_failures] for h in handed)
         for name, before, of_shards in zip(names, failures, met, strict=True):
-            errors += _error_batches(fed.batch, name, [*before, *of_shards])
-        self._last_us = int(fed.batch.time_us[-1])
+            errors += error_batches(fed.batch, name, [*before, *of_shards])
+        self.last_us = int(fed.batch.time_us[-1])
         output = Output(errors=errors)
         output.extend(self._collect(handed, fed))
         self.sequence += len(fed.batch)
@@ -260,9 +257,9 @@ class Task:
 
     def _begin_on_shards(self, work: Callable[[int], None]) -> list[Future[None]]:
         """Work for every shard: begun on its thread, or done where there are no threads."""
-        if self._wiring.stages is not None:
-            return self._wiring.stages.begin_on_shards(work)
-        for number in range(self._wiring.shards):
+        if self.wiring.stages is not None:
+            return self.wiring.stages.begin_on_shards(work)
+        for number in range(self.wiring.shards):
             work(number)
         return []
 
@@ -270,7 +267,7 @@ class Task:
         return Fed(
             full.batch,
             full.base,
-            self._wiring.texts,
+            self.wiring.texts,
             self._shared,
             self.spaces,
             with_time=self._reads_time,
@@ -305,34 +302,42 @@ class Task:
             yield self._collect(handed)
         output = Output()
         for (window, _), found in zip(parts, failures, strict=True):
-            output.errors += _error_batches(batch, window.name, found)
+            output.errors += error_batches(batch, window.name, found)
         yield output
 
     def status(self) -> dict[str, dict[str, Any]]:
         """What is open in each node, as plain values."""
-        found = {o.pattern.name: o.status() for o in self.operators}
+        found: dict[str, dict[str, Any]] = {}
+        for family in self.families:
+            names = [self.operators[number].pattern.name for number in family.operators]
+            found |= zip(names, family.status(), strict=True)
         return found | {window.name: window.status() for window in self.windows}
+
+    def limit_counts(self, patterns: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Of those of these patterns that are here; one with a limit is a family of its own."""
+        first = {self.operators[f.operators[0]].pattern.name: f for f in self.families}
+        return {name: first[name].limit_counts() for name in patterns if name in first}
 
     def bytes_held(self) -> dict[str, int]:
         """How much memory each kind of state takes."""
         spaces = (*self.spaces.values(), *self.enricher.spaces.values())
         return {
-            "events": self._store.bytes_held,
+            "events": self.store.bytes_held,
             "features": self.enricher.bytes_held,
             "keys": sum(space.bytes_held for space in spaces),
         }
 
     def advance_to(self, watermark_us: int) -> Output:
         """No event at or before this time will come any more."""
-        if watermark_us < self._last_us:
+        if watermark_us < self.last_us:
             return Output()  # time is there already
-        self._last_us = last_us = watermark_us + 1
+        self.last_us = last_us = watermark_us + 1
         return self._moved(lambda shard: shard.advance_to(last_us))
 
     @property
     def watermark_us(self) -> int:
         """No event of this time or before is on time any more."""
-        return self._last_us - 1
+        return self.last_us - 1
 
     def _moved(self, move: Callable[[TaskShard], None]) -> Output:
         """What comes out when time moves in every shard, on its thread where there are threads."""
@@ -341,61 +346,34 @@ class Task:
             move(self.shards[number])
             return self.shards[number].hand_over()
 
-        stages = self._wiring.stages
+        stages = self.wiring.stages
         if stages is None:
-            return self._collect([work(number) for number in range(self._wiring.shards)])
+            return self._collect([work(number) for number in range(self.wiring.shards)])
         return self._collect(stages.on_shards(work))
 
     def finish(self) -> Output:
         """The final watermark: no event will come any more."""
         output = self._moved(TaskShard.finish)
-        output.notes += [_held_back(o.pattern, o.held_back) for o in self.operators if o.held_back]
+        for family in self.families:
+            for number, count in zip(family.operators, family.held_back().tolist(), strict=True):
+                if count:
+                    output.notes.append(_held_back(self.operators[number].pattern, count))
         return output
 
     # ------------------------------------------------------------------ what came out
 
     def _collect(self, handed: list[HandedOver], fed: Fed | None = None) -> Output:
         """What shards have handed over; events of the slice that are still needed are kept."""
-        found = [Chains.joined(parts) for parts in zip(*(h.matches for h in handed), strict=True)]
-        timed = [Chains.joined(parts) for parts in zip(*(h.timeouts for h in handed), strict=True)]
-        ended = [Ended.joined(parts) for parts in zip(*(h.ended for h in handed), strict=True)]
-        told = (*found, *timed, *(each.chains for each in ended))
-        reported = [c.sequence for c in told if len(c.sequence)]
+        told = _of_runs(handed)
         if fed is not None:
-            self._keep_events(fed, [*(h.needed for h in handed), *reported])
+            self._keep_events(
+                fed, [*(h.needed for h in handed), *(s for _, one in told for s in one.sequences)]
+            )
         output = Output()
         for window, fired in zip(self.windows, joined(h.rows for h in handed), strict=True):
             output.extend(window.output(fired))
-        if not reported:
-            return output
-        events = self._reported(reported)
-        for node, operator, matches, timeouts, dead in zip(
-            self.nodes, self.operators, found, timed, ended, strict=True
-        ):
-            if len(matches.at_us):
-                batch = events.batch(operator, matches, self._hidden_from(node))
-                self._add_matches(output, node, batch, matches, fed)
-            if len(timeouts.at_us):
-                output.timeouts.append(events.batch(operator, timeouts, self._hidden_from(node)))
-            if len(dead.reason):
-                runs = events.batch(operator, dead.chains, self._hidden_from(node))
-                output.ended.append(
-                    EndedBatch(runs, dead.state, dead.missing, dead.reason, dead.chains.cause)
-                )
+        output.extend(self.reporter.report(told, fed))
         return output
-
-    def _hidden_from(self, node: Node) -> bool:
-        return bool(self._wiring.hidden) and node.kind is not NodeKind.RUNNING
-
-    def _add_matches(
-        self, output: Output, node: Node, batch: MatchBatch, chains: Chains, fed: Fed | None
-    ) -> None:
-        if node.kind is NodeKind.PATTERN:
-            output.matches.append(batch)
-        if node.kind is not NodeKind.PATTERN or node.name in self._wiring.read:
-            rows, errors = match_rows(node, batch, chains.cause, fed)
-            output.rows.append(rows)
-            output.errors += errors if node.kind is not NodeKind.PATTERN else []
 
     def _keep_events(self, fed: Fed, sequences: Iterable[Int64s]) -> None:
         """Keep those of the slice's events that are among these."""
@@ -404,22 +382,27 @@ class Task:
             needed[some[some >= fed.base] - fed.base] = True
         rows = np.flatnonzero(needed)
         if len(rows):
-            self._store.add(rows + fed.base, take_rows(fed.batch, rows))
-
-    def _reported(self, reported: list[Int64s]) -> Reported:
-        sequences = np.sort(np.concatenate(reported))  # np.unique would hash: slower
-        sequences = sequences[np.diff(sequences, prepend=-1) != 0]
-        events = self._store.take(sequences)
-        hidden = [name for name in events.table.schema.names if name in self._wiring.hidden]
-        return Reported(sequences, events, events.table.drop_columns(hidden))
+            self.store.add(rows + fed.base, take_rows(fed.batch, rows))
 
     def _forget_events(self, handed: list[HandedOver]) -> None:
         """Let go of events that no run held when this was handed over, now and then."""
         live = [h.live for h in handed if h.live is not None]
         if self._wants_live and live:
-            self._store.keep(np.concatenate(live))
-            self._events_kept = max(len(self._store), EVENTS_KEPT_MIN)
-        self._wants_live = len(self._store) > 2 * self._events_kept
+            self.store.keep(np.concatenate(live))
+            self._events_kept = max(len(self.store), EVENTS_KEPT_MIN)
+        self._wants_live = len(self.store) > 2 * self._events_kept
+
+    def took_one(self, time_us: int) -> None:
+        """One event has gone through all operators past the columns (`SingleEvents`)."""
+        self.sequence = self.next_sequence = self.next_sequence + 1
+        self.last_us = time_us
+
+    def forget_events(self) -> None:
+        """Let go of events that no run holds, where they have become many."""
+        if len(self.store) > 2 * self._events_kept:
+            live = [runs.sequences_from(0) for f in self.families for runs in f.shards]
+            self.store.keep(np.concatenate([np.empty(0, np.int64), *live]))
+            self._events_kept = max(len(self.store), EVENTS_KEPT_MIN)
 
     # ------------------------------------------------------------------ state
 
@@ -433,11 +416,14 @@ class Task:
 
     def snapshot(self) -> Snapshot:
         """A copy of everything, shard by shard."""
+        for family in self.families:
+            for runs in family.shards:
+                runs.save()
         return {
             "streams": [stream.name for stream in self.streams],
             "sequence": self.sequence,
-            "last_us": self._last_us,
-            "events": self._store.snapshot(),
+            "last_us": self.last_us,
+            "events": self.store.snapshot(),
             "nodes": save_states(self.states),
             "features": self.enricher.snapshot(),
         }
@@ -450,11 +436,14 @@ class Task:
         `gone`: fields of events that nothing makes any more.
         """
         self.sequence = self.next_sequence = saved["sequence"]
-        self._last_us = saved["last_us"]
+        self.last_us = saved["last_us"]
         for shard in self.shards:
-            shard.last_us = self._last_us
+            shard.time.now_us = self.last_us
         restore_states(self.states, saved["nodes"], kept)
-        self._store.restore(self._with_own_columns(saved, gone))
+        for family in self.families:
+            for runs in family.shards:
+                runs.load()
+        self.store.restore(self._with_own_columns(saved, gone))
 
     def _with_own_columns(
         self, saved: Mapping[str, Value], gone: Collection[str]
@@ -501,30 +490,13 @@ def _rows(values: Any, rows: Int64s) -> Any:
     return values.take(indices) if isinstance(values, pa.Table) else values[rows]
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """The events of all matches of one step, by sequence (sorted): taken once, shared by all.
-
-    `shown`: their fields without those that are hidden.
-    """
-
-    sequences: Int64s
-    events: EventBatch
-    shown: pa.Table
-
-    def batch(self, operator: MatchOperator, chains: Chains, only_shown: bool) -> MatchBatch:
-        return MatchBatch(
-            pattern=operator.pattern,
-            variables=operator.variables,
-            offsets=chains.offsets,
-            variable=chains.variable,
-            row=np.searchsorted(self.sequences, chains.sequence),
-            at_us=chains.at_us,
-            events=self.shown if only_shown else self.events.table,
-            event_time_us=self.events.time_us,
-            event_stream=self.events.stream,
-            event_position=self.sequences,
-        )
+def _of_runs(handed: list[HandedOver]) -> list[Told]:
+    """What came out of the runs of each operator that has something, over all shards."""
+    parts: dict[int, list[FromRuns]] = {}
+    for shard in handed:
+        for number, found in shard.told:
+            parts.setdefault(number, []).append(found)
+    return [Told(number, FromRuns.joined(parts[number])) for number in sorted(parts)]
 
 
 def _shared(asked: Iterable[list[Expression]]) -> frozenset[Expression]:
@@ -559,7 +531,7 @@ def _field_types(names: tuple[str, ...], streams: Sequence[Stream]) -> tuple[Dat
     return tuple(types[name] for name in names)
 
 
-def _error_batches(batch: EventBatch, name: str, failures: list[Failure]) -> Iterator[ErrorBatch]:
+def error_batches(batch: EventBatch, name: str, failures: list[Failure]) -> Iterator[ErrorBatch]:
     """One batch of errors for each reason and variable, whichever shards met it."""
     rows: dict[tuple[str, str | None], list[Int64s]] = {}
     for failure in failures:

@@ -1,8 +1,8 @@
-"""Growable buffers around the run kernel: the state of one pattern over all keys."""
+"""Growable buffers around the run kernel: the state of one automaton over all keys."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -53,6 +53,7 @@ class RunArena:
         self.arena = _empty_arena(tables, capacity)
         self.keys = _empty_keys(capacity)
         self._traced = traced
+        self.member_of: Callable[[Int64s], Int64s] = _alone  # of which pattern keys are
         self.arena.counters[layout.ENDED] = 0 if traced else layout.UNTRACED
 
     # ------------------------------------------------------------------ running
@@ -97,28 +98,41 @@ class RunArena:
             return layout.NEVER
         return int(self.arena.timers[0, layout.TIMER_DUE_US])
 
+    @property
+    def has_told(self) -> bool:
+        """Whether something came out that has not been taken."""
+        counters = self.arena.counters
+        return bool(
+            counters[layout.FOUND]
+            or counters[layout.TIMED_OUT]
+            or counters[layout.ENDED] > 0
+            or self._found
+            or self._timed_out
+            or self._ended
+        )
+
     def take_found(self) -> Chains:
         """The matches found since the last call."""
-        self._read_out()
+        self.read_out()
         found, self._found = Chains.joined(self._found), []
         return found
 
     def take_timed_out(self) -> Chains:
         """The runs that timed out since the last call."""
-        self._read_out()
+        self.read_out()
         timed_out, self._timed_out = Chains.joined(self._timed_out), []
         return timed_out
 
     def take_ended(self) -> Ended:
         """The runs that ended without a match since the last call, where that is traced."""
-        self._read_out()
+        self.read_out()
         ended, self._ended = Ended.joined(self._ended), []
         return ended
 
     def trace_open(self, now_us: int) -> None:
         """The stream has ended: open runs have ended with it."""
         if self._traced:
-            self._read_out()
+            self.read_out()
             self._grow("ended", 0, self.open_runs)
             tracing.trace_open(self.arena, self.keys[: self._slots.count], now_us)
 
@@ -128,7 +142,7 @@ class RunArena:
         self.arena.counters[layout.FAULTS] = 0
         return [(int(e), int(c), int(code)) for e, c, code in self.arena.faults[:count]]
 
-    def _read_out(self) -> None:
+    def read_out(self) -> None:
         """Copy what came out, so that the captures behind it need not be kept."""
         for counter, out, parts in (
             (layout.FOUND, self.arena.found, self._found),
@@ -167,7 +181,8 @@ class RunArena:
         sequence = np.empty(offsets[-1], np.int64)
         chains.write_chains(self.arena.nodes, nodes, offsets, variable, sequence)
         at_us, cause = out[:, layout.OUT_AT_US].copy(), out[:, layout.OUT_SEQUENCE].copy()
-        return Chains(offsets, variable, sequence, at_us, cause)
+        member = self.member_of(self._slots.codes[out[:, layout.OUT_KEY]])
+        return Chains(offsets, variable, sequence, at_us, cause, member)
 
     # ------------------------------------------------------------------ keys
 
@@ -191,6 +206,25 @@ class RunArena:
             self._slots.add(fresh)
         return slots
 
+    def slot_of(self, code: int) -> int:
+        """The row of one key in `keys`, -1 where it has none."""
+        return self._slots.slot(code)
+
+    def slot_for(self, code: int, now_us: int) -> int:
+        """The same; the key gets one where it has none."""
+        slot = self._slots.slot(code)
+        if slot >= 0 and self.node_count < len(self.arena.nodes):
+            return slot
+        return int(self.slots_of(np.array([code]), np.ones(1, np.bool_), now_us)[0])
+
+    def has_key(self, code: int) -> bool:
+        """Whether the key has state."""
+        slot = self._slots.slot(code)
+        if slot < 0:
+            return False
+        row = self.keys[slot]
+        return bool(row[layout.KEY_HEAD] >= 0 or row[layout.KEY_WAITING] >= 0)
+
     def _resize_keys(self, size: int) -> None:
         used, fresh = self.keys[: self._slots.count], _empty_keys(size)
         fresh[: len(used)] = used
@@ -201,12 +235,17 @@ class RunArena:
         has: Bools = (keys[:, layout.KEY_HEAD] >= 0) | (keys[:, layout.KEY_WAITING] >= 0)
         return has
 
+    def counts(self, column: int) -> tuple[Int64s, Int64s]:
+        """(codes, counts) of the keys that have a slot: KEY_RUNS or KEY_WAITINGS."""
+        return self._slots.codes, self.keys[: self._slots.count, column]
+
     def active_keys(self) -> Int64s:
         """Codes of the keys that have state."""
         return self._slots.codes[self._has_state()]
 
     def keep_keys(self, codes: Int64s) -> None:
         """Key i is from now on what was key codes[i] (sorted); no other key has state."""
+        self.read_out()
         self._drop_idle_keys()
         self._slots.renumber(codes)
 
@@ -272,7 +311,7 @@ class RunArena:
 
     def _compact(self) -> None:
         """Forget captures that no run and no waiting match can reach. O(nodes + runs)."""
-        self._read_out()
+        self.read_out()
         keys = self.keys[: self._slots.count]
         reachable = np.zeros(self.node_count, np.int64)
         chains.mark_reachable(self.arena, keys, reachable)
@@ -432,6 +471,11 @@ class RunArena:
             link_free(table[size:, link], size, int(counters[free]))
             counters[free] = size
             counters[count] += len(table) - size
+
+
+def _alone(codes: Int64s) -> Int64s:
+    """All keys are of one pattern."""
+    return np.zeros(len(codes), np.int64)
 
 
 def _telling_time(automaton: layout.Automaton) -> layout.Automaton:

@@ -54,6 +54,60 @@ def save(arena: layout.Arena, keys: Int64s, slots: Int64s, codes: Int64s) -> Sna
     }
 
 
+def split(saved: Snapshot, owners: Int64s, count: int) -> list[Snapshot]:
+    """The snapshot of the keys of each owner: key i is of owner owners[i], of so many.
+
+    O(keys + runs + captures), and a little for each owner. What nobody reaches is left out.
+    """
+    of_runs = np.repeat(owners, saved["runs_of"])
+    of_waiting = np.repeat(owners, saved["waiting_of"])
+    of_nodes = np.full(len(saved["nodes"]), -1, np.int64)
+    for rows, column, mine in (
+        (saved["runs"], layout.RUN_NODE, of_runs),
+        (saved["waiting"], layout.WAITING_NODE, of_waiting),
+    ):
+        saving.mark_owners(saved["nodes"], np.ascontiguousarray(rows[:, column]), mine, of_nodes)
+    order, ends = _by_owner(of_nodes, count)
+    number = np.full(len(of_nodes), -1, np.int64)
+    begins = np.concatenate([[0], ends])
+    number[order] = np.arange(len(order)) - np.repeat(
+        begins, np.diff(np.concatenate([begins, [len(order)]]))
+    )
+    fields: dict[str, list[Int64s]] = {
+        "nodes": np.split(_renumbered(saved["nodes"], layout.SAVED_PARENT, number)[order], ends),
+        "registers": np.split(saved["registers"][order], ends),
+    }
+    runs = _renumbered(saved["runs"], layout.RUN_NODE, number)
+    waiting = _renumbered(saved["waiting"], layout.WAITING_NODE, number)
+    for rows, of_rows, names in (
+        (runs, of_runs, ("runs",)),
+        (waiting, of_waiting, ("waiting",)),
+        (None, owners, ("codes", "runs_of", "waiting_of")),
+    ):
+        order, ends = _by_owner(of_rows, count)
+        for name in names:
+            fields[name] = np.split((saved[name] if rows is None else rows)[order], ends)
+    return [{name: parts[owner] for name, parts in fields.items()} for owner in range(count)]
+
+
+def _by_owner(owners: Int64s, count: int) -> tuple[Int64s, Int64s]:
+    """Rows that have an owner, owner by owner in their order; where each owner but the last ends.
+
+    np.split cuts there.
+    """
+    order = np.argsort(owners, kind="stable")
+    order = order[np.searchsorted(owners[order], 0) :]
+    return order, np.searchsorted(owners[order], np.arange(1, count))
+
+
+def _renumbered(rows: Int64s, column: int, number: Int64s) -> Int64s:
+    """The rows with other numbers of captures in a column; -1 stays."""
+    found = rows.copy()
+    before = rows[:, column]
+    found[:, column] = np.where(before < 0, -1, number[before])
+    return found
+
+
 def gather(parts: Parts) -> Saved:
     """The snapshots as one, of the keys that belong here and what they reach."""
     bases = np.cumsum([0, *(len(part["nodes"]) for part, _ in parts)])

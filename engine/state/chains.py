@@ -15,7 +15,8 @@ class Chains:
     """Captured events of several matches: match i is [offsets[i]:offsets[i + 1]].
 
     `sequence[offsets[i]]` is the event that began it. `cause`, shape (m,): the event whose step
-    made the match known, -1 where time alone did.
+    made the match known, -1 where time alone did. `member`, shape (m,): of which pattern of
+    the family it is.
     """
 
     offsets: Int64s
@@ -23,6 +24,26 @@ class Chains:
     sequence: Int64s
     at_us: Int64s
     cause: Int64s
+    member: Int64s
+
+    def __len__(self) -> int:
+        return len(self.at_us)
+
+    def only(self, rows: Int64s) -> Chains:
+        """Some of them, in this order."""
+        if len(rows) == len(self) and (rows[1:] > rows[:-1]).all():
+            return self
+        lengths = np.diff(self.offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        places = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Chains(
+            offsets,
+            self.variable[places],
+            self.sequence[places],
+            self.at_us[rows],
+            self.cause[rows],
+            self.member[rows],
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Chains]) -> Chains:
@@ -39,6 +60,7 @@ class Chains:
             np.concatenate([part.sequence for part in parts]),
             np.concatenate([part.at_us for part in parts]),
             np.concatenate([part.cause for part in parts]),
+            np.concatenate([part.member for part in parts]),
         )
 
 
@@ -72,7 +94,7 @@ class Ended:
 
 
 _NOTHING = np.empty(0, np.int64)
-NO_CHAINS = Chains(np.zeros(1, np.int64), _NOTHING, _NOTHING, _NOTHING, _NOTHING)
+NO_CHAINS = Chains(np.zeros(1, np.int64), *[_NOTHING] * 5)
 NO_RUNS = Ended(NO_CHAINS, _NOTHING, _NOTHING, _NOTHING)
 
 

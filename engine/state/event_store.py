@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from cep.engine.batch import EventBatch, Int64s
 from cep.engine.state.snapshot import Snapshot, Value
 
 CHUNKS_MAX = 64
+WAITING_MAX = 1024  # single events that wait to become a chunk
 
 
 class EventStore:
@@ -26,9 +27,11 @@ class EventStore:
     def __init__(self) -> None:
         self._sequences: list[Int64s] = []
         self._batches: list[EventBatch] = []
+        self._waiting: list[tuple[int, int, Sequence[Any]]] = []  # sequence, time, values
+        self._schema: pa.Schema | None = None  # of those that wait
 
     def __len__(self) -> int:
-        return sum(len(s) for s in self._sequences)
+        return sum(len(s) for s in self._sequences) + len(self._waiting)
 
     @property
     def bytes_held(self) -> int:
@@ -37,6 +40,29 @@ class EventStore:
 
     def add(self, sequences: Int64s, batch: EventBatch) -> None:
         """Take in events with rising sequences, all above those held, without their positions."""
+        self._gather()
+        self._add(sequences, batch)
+
+    def add_one(
+        self, sequence: int, time_us: int, values: Sequence[Any], schema: pa.Schema
+    ) -> None:
+        """Take in one event of a feed of one stream, above those held, as values of its columns."""
+        self._schema = schema
+        self._waiting.append((sequence, time_us, values))
+        if len(self._waiting) >= WAITING_MAX:
+            self._gather()
+
+    def _gather(self) -> None:
+        """Make a chunk of the events that came one by one."""
+        if self._waiting:
+            assert self._schema is not None
+            sequences, times, rows = zip(*self._waiting, strict=True)
+            self._waiting = []
+            table = table_of_rows(rows, self._schema)
+            batch = EventBatch(table, np.array(times, np.int64))
+            self._add(np.array(sequences, np.int64), batch)
+
+    def _add(self, sequences: Int64s, batch: EventBatch) -> None:
         if len(sequences):
             self._sequences.append(sequences)
             self._batches.append(replace(batch, position=None))
@@ -48,6 +74,7 @@ class EventStore:
 
         O(m log n) for m of them, and a copy of each.
         """
+        self._gather()
         begins = np.array([chunk[0] for chunk in self._sequences])
         chunks = np.searchsorted(begins, sequences, side="right") - 1
         touched = np.unique(chunks).tolist()
@@ -63,6 +90,7 @@ class EventStore:
 
     def keep(self, sequences: Int64s) -> None:
         """Hold these events and forget the others."""
+        self._gather()
         if len(self) == 0:
             return
         self._merge()
@@ -73,6 +101,7 @@ class EventStore:
 
     def snapshot(self) -> Snapshot:
         """The events held. Nothing is copied: what has been added is not changed any more."""
+        self._gather()
         if not self._batches:
             return {}
         self._merge()
@@ -82,7 +111,7 @@ class EventStore:
 
     def restore(self, saved: Mapping[str, Value]) -> None:
         """Hold what a snapshot holds and nothing else."""
-        self._batches, self._sequences = [], []
+        self._batches, self._sequences, self._waiting = [], [], []
         if saved:
             batch = EventBatch(saved["events"], saved["time_us"], saved.get("stream"))
             self.add(saved["sequence"], batch)
@@ -103,6 +132,15 @@ class EventStore:
         if len(self._batches) - begin > 1:
             self._batches[begin:] = [_joined(self._batches[begin:])]
             self._sequences[begin:] = [np.concatenate(self._sequences[begin:])]
+
+
+def table_of_rows(rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.Table:
+    """Rows of values as they are in Arrow (times as microseconds) -> a table."""
+    columns = zip(*rows, strict=True)
+    arrays: Any = [
+        pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _joined(batches: list[EventBatch]) -> EventBatch:

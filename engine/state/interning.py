@@ -45,6 +45,12 @@ class IntegerCodes:
                 return codes
             self._grow()
 
+    def find(self, values: Int64s) -> Int64s:
+        """The codes of these values, -1 where one has none."""
+        codes = np.empty(len(values), np.int64)
+        kernels.find(values, self._slots, self._known, codes)
+        return codes
+
     def values(self, codes: Int64s) -> Int64s:
         return self._known[codes]
 

@@ -32,6 +32,10 @@ class KeySlots:
             larger[:size] = self._slot_of
             self._slot_of = larger
 
+    def slot(self, code: int) -> int:
+        """The slot of one key, -1 where it has none."""
+        return int(self._slot_of[code]) if code < len(self._slot_of) else -1
+
     def ask(self, codes: Int64s, wanted: Bools) -> tuple[Int64s, Int64s]:
         """The slot of each key, -1 where it has none and is not wanted; and the keys to `add`.
 

@@ -26,7 +26,7 @@ KEYS_KEPT_MIN = 1 << 16  # key tables smaller than this are not worth cleaning
 
 
 class KeyedState(Protocol):
-    """What one operator holds for the keys of one shard."""
+    """What is held for the keys of one shard."""
 
     def active_keys(self) -> Int64s:
         """Codes of the keys that have state."""
@@ -35,6 +35,10 @@ class KeyedState(Protocol):
     def keep_keys(self, codes: Int64s) -> None:
         """Key i is from now on what was key codes[i] (sorted); no other key has state."""
         ...
+
+
+class SavedState(Protocol):
+    """What one statement holds for the keys of one shard."""
 
     def snapshot(self) -> Snapshot:
         """A copy of everything."""
@@ -59,7 +63,7 @@ class ShardedOperator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OperatorShard:
-    """One shard of an operator, as a `KeyedState`."""
+    """One shard of an operator, as a `KeyedState` and a `SavedState`."""
 
     operator: ShardedOperator
     shard: int
@@ -262,4 +266,12 @@ def _null_rows(column: Column) -> Int64s | None:
     return np.flatnonzero(~column.valid)
 
 
-__all__ = ["KeyShard", "KeySpace", "KeyedState", "OperatorShard", "SliceKeys", "shard_of"]
+__all__ = [
+    "KeyShard",
+    "KeySpace",
+    "KeyedState",
+    "OperatorShard",
+    "SavedState",
+    "SliceKeys",
+    "shard_of",
+]

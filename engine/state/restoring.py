@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cep.engine.batch import Int64s
-from cep.engine.state.key_space import KeyedState, KeySpace
+from cep.engine.state.key_space import KeySpace, SavedState
 from cep.engine.state.snapshot import Snapshot, Value
 
 
@@ -38,7 +38,7 @@ class StateOf:
 
     name: str
     space: KeySpace
-    shards: Sequence[KeyedState]
+    shards: Sequence[SavedState]
 
 
 def save_states(states: Iterable[StateOf]) -> Snapshot:

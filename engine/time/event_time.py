@@ -87,6 +87,27 @@ class EventTime:
         before = self._ready_before(ready, is_late, late)
         return self._results.arrived(ready, self.watermark_us, late, before, implausible)
 
+    # ------------------------------------------------------------------ one event
+
+    @property
+    def holds_nothing(self) -> bool:
+        """Events pass as they come, so that one may go past the columns: `passes`, `take_next`."""
+        return self._buffer is None
+
+    def passes(self, stream: int, time_us: int | None, clock_us: int) -> int | None:
+        """The time of an event that is neither late nor implausible; None: `add` knows."""
+        if time_us is None or not self._watermarks.is_next(stream, time_us):
+            return None
+        if self._ahead_us is not None:
+            clock_us = max(clock_us, self._watermarks.clock_us)
+            if time_us > clock_us + self._ahead_us:
+                return None
+        return time_us
+
+    def take_next(self, stream: int, time_us: int, clock_us: int) -> None:
+        """`add` of one event that `passes`: it is ready."""
+        self._watermarks.take_next(stream, time_us, clock_us)
+
     def _set_implausible_aside(self, events: EventBatch) -> tuple[EventBatch, EventBatch | None]:
         if self._ahead_us is None:
             return events, None

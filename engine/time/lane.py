@@ -112,6 +112,16 @@ class Lane:
         self._count(sources, None if met is None else times <= met, len(times), clock_us)
         return total_us, met
 
+    def take_next(self, time_us: int, clock_us: int) -> None:
+        """Take in one event that is not late, of a stream that is one source."""
+        record = self.records[0]
+        if time_us > record[SOURCE_LATEST_US]:
+            record[SOURCE_LATEST_US] = time_us
+        self.promise(time_us - self.lateness_us - 1)
+        record[SOURCE_EVENTS] += 1
+        record[SOURCE_SPOKE_US] = clock_us
+        record[SOURCE_IDLE] = 0
+
     def _observe_one(
         self, times: Int64s, others_us: int, total_us: int
     ) -> tuple[int, Int64s | None]:

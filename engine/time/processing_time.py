@@ -54,6 +54,20 @@ class ProcessingTime:
         ready = numbered(stream, len(self._streams), table, times)
         return self._results.arrived(ready, self.watermark_us)
 
+    @property
+    def holds_nothing(self) -> bool:
+        """Events pass as they come: see `EventTime`."""
+        return True
+
+    def passes(self, stream: int, time_us: int | None, clock_us: int) -> int | None:
+        """The time of an event that comes now; None: `add` knows why it cannot."""
+        return None if stream in self._finished else max(self._clock_us, clock_us)
+
+    def take_next(self, stream: int, time_us: int, clock_us: int) -> None:
+        """`add` of one event: it is ready."""
+        self._events[stream] += 1
+        self._read(time_us)
+
     def tick(self, clock_us: int) -> Arrived:
         self._read(clock_us)
         return self._nothing()

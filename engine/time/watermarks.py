@@ -149,6 +149,17 @@ class Watermarks:
         self._raise_to(total_us)
         return met
 
+    def is_next(self, stream: int, time_us: int) -> bool:
+        """Whether an event of this time is not late and may come."""
+        return time_us > self._total_us and stream not in self._finished
+
+    def take_next(self, stream: int, time_us: int, clock_us: int) -> None:
+        """`observe` of one event that `is_next`, of the only stream, or where all are in order."""
+        self.read_clock(clock_us)
+        lane = self._lane(stream)
+        lane.take_next(time_us, self._clock_us)
+        self._raise_to(lane.watermark_us)
+
     def read_clock(self, clock_us: int | None) -> None:
         """Note a reading of the clock; one that is set back stands still."""
         if clock_us is None:

@@ -53,8 +53,8 @@ def test_rows_of_the_bundles_have_as_many_columns_as_their_names_say() -> None:
     assert layout.EDGE_FIELDS == layout.EDGE_FINALS_END + 1
     assert layout.STATE_FIELDS == layout.STATE_ACROSS + 1
     assert layout.SETTINGS == layout.DROPS_OLDEST + 1
-    assert layout.EVENT_FIELDS == layout.EVENT_VALID + 1
-    assert layout.COUNTERS == layout.ENDED + 1
+    assert layout.EVENT_FIELDS == layout.EVENT_CONSTANTS + 1
+    assert layout.COUNTERS == layout.KEY_IN_HAND + 1
     assert layout.END_FIELDS == layout.END_REASON + 1
     assert layout.RUN_FIELDS == layout.RUN_NEXT + 1
     assert layout.KEY_FIELDS == layout.KEY_TIMER + 1

@@ -69,7 +69,7 @@ def test_patterns_share_the_table_of_the_events_that_they_matched() -> None:
 def test_only_keys_in_which_a_run_began_have_a_row() -> None:
     running = Running(letters("a -> b", by="by k"))
     running.feed([named("b" + key) for key in "stuv"] + [named("aw")])
-    assert running.runtime.operators[0].shards[0].active_keys().tolist() == [4]
+    assert running.runtime.operators[0].shards[0].family.active_keys().tolist() == [4]
 
 
 def codes(*values: int) -> Int64s:

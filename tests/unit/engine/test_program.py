@@ -30,7 +30,7 @@ from tests.unit.engine.expression_tools import (
     op,
 )
 from tests.unit.engine.machine_tools import expected_value, program_text, run_program
-from tests.unit.engine.test_columns_reference import DATA, tree
+from tests.unit.engine.random_expressions import DATA, tree
 
 BOOLEAN, INTEGER, FLOAT = DataType.BOOLEAN, DataType.INTEGER, DataType.FLOAT
 TEXT, TIMESTAMP, DURATION = DataType.TEXT, DataType.TIMESTAMP, DataType.DURATION

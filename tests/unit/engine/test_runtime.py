@@ -245,7 +245,7 @@ def test_keys_events_and_captures_that_nobody_needs_are_forgotten(
         (task,) = running.runtime.tasks
         (space,) = task.spaces.values()
         runs = task.operators[0].shards[0].runs
-        sizes.append((len(space.shards[0].codes), len(task._store), runs.node_count))
+        sizes.append((len(space.shards[0].codes), len(task.store), runs.node_count))
         assert running.runtime.open_runs <= 3
     keys_kept, events_kept, nodes_kept = (max(column) for column in zip(*sizes, strict=True))
     assert keys_kept <= 400
