@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import urlsplit
 
 from httptools import HttpResponseParser
@@ -45,17 +46,21 @@ def _request(url: str, content_type: str, body: bytes) -> bytes:
 
 
 async def _asked(url: str, requests: Sequence[Sequence[bytes]]) -> Load:
-    loop, load, parts, connections = asyncio.get_running_loop(), Load(), urlsplit(url), []
-    for mine in requests:
-        connection = _Connection(iter(mine), load, loop.create_future())
-        await loop.create_connection(lambda made=connection: made, parts.hostname, parts.port)  # type: ignore[misc]
-        connections.append(connection)
+    loop, load, parts = asyncio.get_running_loop(), Load(), urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 80
+    connections = [_Connection(iter(mine), load, loop.create_future()) for mine in requests]
+    for connection in connections:
+        await loop.create_connection(partial(_itself, connection), host, port)
     begun = time.perf_counter()
     for connection in connections:
         connection.next()
     await asyncio.gather(*(connection.done for connection in connections))
     load.seconds = time.perf_counter() - begun
     return load
+
+
+def _itself(connection: _Connection) -> _Connection:
+    return connection
 
 
 class _Connection(asyncio.Protocol):

@@ -25,6 +25,7 @@ import pyarrow as pa
 
 import cep
 from benchmarks.http_load import Load, asked
+from benchmarks.latency import counts_of
 from benchmarks.queries import QUERIES
 from cep.datasets import benchmark_transactions
 
@@ -87,9 +88,7 @@ def served(options: Sequence[str], checkpoints: bool) -> Iterator[Server]:
             os.sched_setaffinity(0, cores)
 
 
-def main(
-    cards: int, loads: list[list[int]], options: list[str], checkpoints: bool
-) -> list[Numbers]:
+def main(cards: int, loads: list[list[int]], options: list[str], checkpoints: bool) -> Numbers:
     """`loads`: (events, events per request, connections) each, one after the other."""
     table = transactions(cards, loads)
     lines = [json.dumps(row, default=str).encode() for row in table.to_pylist()]
@@ -110,9 +109,9 @@ def main(
             begin += events
         status = server.status()
     told = [matches, status["matches"], status["events"], status["late"]]
-    expected = len(cep.compile(RULES).run(table).matches)
-    right = told == [expected, expected, table.num_rows, 0]
-    return [{**numbers, "right": right} for numbers in found]
+    in_all = len(cep.compile(RULES).run(table).matches)
+    expected = [in_all, in_all, table.num_rows, 0]
+    return {"loads": found, "told": told, "expected": expected, "right": told == expected}
 
 
 def transactions(cards: int, loads: list[list[int]]) -> pa.Table:
@@ -134,7 +133,10 @@ def transactions(cards: int, loads: list[list[int]]) -> pa.Table:
 
 def shared(lines: Sequence[bytes], owners: Any, connections: int) -> list[list[bytes]]:
     """The lines of each connection: all of a card go over the same one."""
-    return [[lines[row] for row in np.flatnonzero(owners == each)] for each in range(connections)]
+    return [
+        [lines[row] for row in np.flatnonzero(owners == each).tolist()]
+        for each in range(connections)
+    ]
 
 
 def batched(lines: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
@@ -149,6 +151,7 @@ def _numbers(load: Load, events: int, cpu_s: float) -> Numbers:
         "seconds": load.seconds,
         "cpu_seconds": cpu_s,
         "latencies": [float(np.quantile(each, q)) for q in (0.5, 0.99, 0.999, 1)],
+        "counts": counts_of(each),
     }
 
 
