@@ -14,6 +14,7 @@ from benchmarks import (
     measure,
     measure_latency,
     measure_metrics,
+    measure_service,
     measure_stateful,
     report_stateful,
 )
@@ -35,6 +36,7 @@ STATEFUL: dict[str, Callable[..., Sequence[Any]]] = {
     "first": measure_stateful.measure_first,
     "latency": measure_latency.measure_latency,
     "metrics": measure_metrics.measure_metrics,
+    "serve": measure_service.measure_service,
 }
 PARTS = [*WHOLE, *STATEFUL]
 
@@ -74,6 +76,7 @@ def _sections(size: measure_stateful.StateSize, found: dict[str, Sequence[Any]])
         "first": report_stateful.first_section,
         "latency": measure_latency.latency_section,
         "metrics": measure_metrics.metrics_section,
+        "serve": measure_service.service_section,
     }
     return [render_part[name](made) for name, made in found.items()]
 

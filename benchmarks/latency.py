@@ -57,7 +57,7 @@ def measured_calls(rules: str, rows: int, cards: int, batch: int | None, every_s
         "seconds": float(seconds[warm:].sum()),
         "median": float(np.median(seconds[warm:])),
         "high": [float(np.quantile(seconds[warm:], q)) for q in (0.99, 0.999, 1)],
-        "counts": _counts(seconds[warm:]),
+        "counts": counts_of(seconds[warm:]),
         "checkpoints": checkpoints,
         "matches": matches,
         "right": matches == len(compiled.run(table)),
@@ -104,7 +104,7 @@ def _checkpoints(
         thread.join()
 
 
-def _counts(seconds: np.ndarray[Any, np.dtype[np.float64]]) -> list[int]:
+def counts_of(seconds: np.ndarray[Any, np.dtype[np.float64]]) -> list[int]:
     """How many calls took less than 1 microsecond, 2, 4, 8, ...: those of each bin."""
     bins = np.ceil(np.log2(np.maximum(seconds * 1e6, 1))).astype(np.int64)
     return [int(count) for count in np.bincount(bins)]

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import ClientDisconnect
 
 from cep.engine.io.clock import now_seconds
@@ -22,29 +23,51 @@ BEARER = HTTPBearer(auto_error=False, description="the token of the service")
 Check = Callable[..., Awaitable[None]]
 
 
-def checks_of(settings: Settings) -> list[Check]:
-    """What every request but that for health has to pass, in this order."""
-    checks: list[Check] = []
-    if settings.token is not None:
-        checks.append(_authenticated(settings.token))
-    if settings.requests_per_second is not None:
-        checks.append(_limited(Rate(settings.requests_per_second)))
-    return checks
+class Admission:
+    """Who may ask, and how often: one for all routes of a service."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._token = None if settings.token is None else settings.token.encode()
+        per_second = settings.requests_per_second
+        self._rate = None if per_second is None else Rate(per_second)
+
+    def check(self, request: Request) -> None:
+        """Raises RefusedError: 401 without the token, 429 for what comes too often."""
+        if self._token is not None:
+            _check_token(request.headers.get("authorization"), self._token)
+        if self._rate is not None:
+            _check_rate(self._rate, "" if request.client is None else request.client.host)
+
+    def checks(self) -> list[Check]:
+        """The same for FastAPI, whose pages say then that there is a token."""
+
+        async def admitted(request: Request) -> None:
+            self.check(request)
+
+        async def admitted_by_token(
+            request: Request,
+            _: Any = Security(BEARER),  # noqa: B008 - FastAPI's way
+        ) -> None:
+            self.check(request)
+
+        return [admitted if self._token is None else admitted_by_token]
 
 
-def _authenticated(token: str) -> Check:
-    expected = token.encode()
+def _check_token(header: str | None, expected: bytes) -> None:
+    scheme, given = get_authorization_scheme_param(header)
+    is_bearer = scheme.lower() == "bearer"
+    if not hmac.compare_digest(given.encode() if is_bearer else b"", expected):
+        what = "the bearer token is another one" if is_bearer else "no bearer token"
+        message = f"{what}: send 'Authorization: Bearer TOKEN'"
+        raise RefusedError(401, message, headers={"WWW-Authenticate": "Bearer"})
 
-    async def authenticated(
-        given: HTTPAuthorizationCredentials | None = Security(BEARER),  # noqa: B008 - FastAPI's way
-    ) -> None:
-        text = "" if given is None else given.credentials
-        if not hmac.compare_digest(text.encode(), expected):
-            what = "no bearer token" if given is None else "the bearer token is another one"
-            message = f"{what}: send 'Authorization: Bearer TOKEN'"
-            raise RefusedError(401, message, headers={"WWW-Authenticate": "Bearer"})
 
-    return authenticated
+def _check_rate(rate: Rate, client: str) -> None:
+    seconds = rate.wait_seconds(client)
+    if seconds:
+        after = str(math.ceil(seconds))
+        message = f"too many requests; come again in {after} s, or send events as NDJSON"
+        raise RefusedError(429, message, headers={"Retry-After": after})
 
 
 class Rate:
@@ -69,17 +92,6 @@ class Rate:
         if len(self._buckets) > CLIENTS_KNOWN:
             self._buckets.popitem(last=False)
         return missing / self._per_second
-
-
-def _limited(rate: Rate) -> Check:
-    async def limited(request: Request) -> None:
-        seconds = rate.wait_seconds("" if request.client is None else request.client.host)
-        if seconds:
-            after = str(math.ceil(seconds))
-            message = f"too many requests; come again in {after} s, or send events as NDJSON"
-            raise RefusedError(429, message, headers={"Retry-After": after})
-
-    return limited
 
 
 async def body_of(request: Request, bytes_max: int, seconds_max: float) -> bytes:

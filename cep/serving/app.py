@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import signal
+import socket
 
 import uvicorn
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from cep.serving.router import create_router
+from cep.serving.admission import Admission
+from cep.serving.events import Directly
+from cep.serving.router import router_of
 from cep.serving.service import Service
 
 LOCAL_NAMES = ["localhost", "127.0.0.1", "[::1]"]
@@ -26,7 +30,9 @@ def create_app(service: Service, *, hosts: list[str] | None = None) -> FastAPI:
     from cep import __version__
 
     app = FastAPI(title="cep", version=__version__, description="Patterns over event streams.")
-    app.include_router(create_router(service))
+    admission = Admission(service.settings)
+    app.include_router(router_of(service, admission))
+    app.add_middleware(Directly, service=service, admission=admission)
     if hosts is not None:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
     return app
@@ -52,10 +58,19 @@ def serve(service: Service, host: str, port: int, *, log_level: str = "info") ->
         log_level=log_level,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         # The server raises what it was stopped by once more when all is done: that is no failure.
         signal.signal(number, lambda *_: None)
-    uvicorn.Server(config).run()
+    _Server(config).run()
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """What is there once all is compiled stays: to look through it for garbage takes 100 ms."""
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()

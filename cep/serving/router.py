@@ -8,15 +8,17 @@ The router brings the service's life with it: the app's start recovers, its end 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic_core import to_json
 
-from cep.serving.admission import body_of, checks_of, content_type
+from cep.serving.admission import Admission, body_of, content_type
+from cep.serving.events import JSON, NDJSON, Taking, unsupported
 from cep.serving.models import (
     EventAnswer,
     HealthModel,
@@ -31,17 +33,23 @@ from cep.serving.service import Service
 from cep.serving.stream import listening
 
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
-JSON, NDJSON, TEXT = "application/json", "application/x-ndjson", "text/plain"
+TEXT = "text/plain"
 Responses = dict[int | str, dict[str, Any]]
 
 
 def create_router(service: Service) -> APIRouter:
     """All routes of a service. Those but `/health` ask for its token, where it has one."""
+    return router_of(service, Admission(service.settings))
+
+
+def router_of(service: Service, admission: Admission) -> APIRouter:
+    """The same, with somebody else at the door, too."""
     router = APIRouter(lifespan=_life_of(service), route_class=RefusingRoute, tags=["cep"])
-    _add_events(router, service)
-    _add_matches(router, service)
-    _add_rules(router, service)
-    _add_state(router, service)
+    guarded = partial(_guarded, service, admission)
+    _add_events(router, service, guarded)
+    _add_matches(router, service, guarded)
+    _add_rules(router, service, guarded)
+    _add_state(router, service, guarded)
     return router
 
 
@@ -54,15 +62,19 @@ def _life_of(service: Service) -> Any:
     return life
 
 
-def _guarded(service: Service, *statuses: int) -> dict[str, Any]:
+Guarded = Callable[..., dict[str, Any]]
+
+
+def _guarded(service: Service, admission: Admission, *statuses: int) -> dict[str, Any]:
     """Arguments of a route: what it checks, and how it may refuse."""
-    settings = service.settings
     wanted = {*statuses, 429, 503}
-    if settings.token is not None:
+    if service.settings.token is not None:
         wanted.add(401)
     responses: Responses = {n: {"model": RefusedModel} for n in sorted(wanted)}
-    checks = [Depends(check) for check in checks_of(settings)]
-    return {"dependencies": checks, "responses": responses}
+    return {
+        "dependencies": [Depends(check) for check in admission.checks()],
+        "responses": responses,
+    }
 
 
 OF_BODIES = (400, 408, 413, 415, 422)
@@ -71,37 +83,24 @@ OF_BODIES = (400, 408, 413, 415, 422)
 # -- events ----------------------------------------------------------------------------------------
 
 
-def _add_events(router: APIRouter, service: Service) -> None:
-    settings = service.settings
+def _add_events(router: APIRouter, service: Service, guarded: Guarded) -> None:
+    taking = Taking(service)
     lines_body = {NDJSON: {"schema": {"type": "string"}}}
     event_body = {JSON: {"schema": {"type": "object"}}}
-
-    async def take_lines(request: Request, stream: str | None) -> Response:
-        body = await body_of(request, settings.body_bytes_max, settings.body_seconds_max)
-        return Response(await service.take_lines(body, stream), media_type=JSON)
 
     async def post_events(request: Request, stream: str | None = None) -> Response:
         """Take one event (JSON), or several (NDJSON): what they complete is the answer.
 
         `stream`: of which the events are, where the rules read several.
         """
-        kind = content_type(request)
-        if kind == JSON:
-            body = await body_of(request, settings.event_bytes_max, settings.body_seconds_max)
-            return Response(await service.take_event(body, stream), media_type=JSON)
-        if kind != NDJSON:
-            raise _unsupported(kind, JSON, NDJSON)
-        return await take_lines(request, stream)
+        return await taking.take(request, stream)
 
     async def post_batch(request: Request, stream: str | None = None) -> Response:
         """Take events as NDJSON, an object per line. Lines that are none cost only themselves.
 
         `stream`: of which the events are, where the rules read several.
         """
-        kind = content_type(request)
-        if kind != NDJSON:
-            raise _unsupported(kind, NDJSON)
-        return await take_lines(request, stream)
+        return await taking.take_lines(request, stream)
 
     router.add_api_route(
         "/events",
@@ -109,7 +108,7 @@ def _add_events(router: APIRouter, service: Service) -> None:
         methods=["POST"],
         response_model=EventAnswer | LinesAnswer,
         openapi_extra=_body(event_body | lines_body),
-        **_guarded(service, *OF_BODIES),
+        **guarded(*OF_BODIES),
     )
     router.add_api_route(
         "/events/batch",
@@ -117,7 +116,7 @@ def _add_events(router: APIRouter, service: Service) -> None:
         methods=["POST"],
         response_model=LinesAnswer,
         openapi_extra=_body(lines_body),
-        **_guarded(service, *OF_BODIES),
+        **guarded(*OF_BODIES),
     )
 
 
@@ -125,17 +124,12 @@ def _body(content: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _unsupported(kind: str, *known: str) -> RefusedError:
-    found = f"content type {kind!r:.60}" if kind else "no content type"
-    return RefusedError(415, f"{found}; send {' or '.join(known)}")
-
-
 # -- matches as they come --------------------------------------------------------------------------
 
 STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
 
 
-def _add_matches(router: APIRouter, service: Service) -> None:
+def _add_matches(router: APIRouter, service: Service, guarded: Guarded) -> None:
     async def get_matches(
         last_event_id: Annotated[str | None, Header(pattern=r"^[0-9]{1,18}$")] = None,
     ) -> Response:
@@ -147,17 +141,17 @@ def _add_matches(router: APIRouter, service: Service) -> None:
         service.check_may_listen()
         return listening(service, None if last_event_id is None else int(last_event_id))
 
-    guarded = _guarded(service, 422)
-    guarded["responses"][200] = {"content": STREAM, "description": "Without an end."}
+    listed = guarded(422)
+    listed["responses"][200] = {"content": STREAM, "description": "Without an end."}
     router.add_api_route(
-        "/matches", get_matches, methods=["GET"], response_class=Response, **guarded
+        "/matches", get_matches, methods=["GET"], response_class=Response, **listed
     )
 
 
 # -- rules -----------------------------------------------------------------------------------------
 
 
-def _add_rules(router: APIRouter, service: Service) -> None:
+def _add_rules(router: APIRouter, service: Service, guarded: Guarded) -> None:
     settings = service.settings
 
     async def get_rules() -> Response:
@@ -176,7 +170,7 @@ def _add_rules(router: APIRouter, service: Service) -> None:
         Statements that are the same keep their state. Rules that are refused change nothing.
         """
         if content_type(request) != TEXT:
-            raise _unsupported(content_type(request), TEXT)
+            raise unsupported(content_type(request), TEXT)
         body = await body_of(request, settings.rules_bytes_max, settings.body_seconds_max)
         try:
             text = body.decode("utf-8")
@@ -189,24 +183,24 @@ def _add_rules(router: APIRouter, service: Service) -> None:
         return JSONResponse(told | {"warnings": warnings})
 
     router.add_api_route(
-        "/rules", get_rules, methods=["GET"], response_model=RulesModel, **_guarded(service)
+        "/rules", get_rules, methods=["GET"], response_model=RulesModel, **guarded()
     )
-    guarded = _guarded(service, *OF_BODIES)
-    guarded["responses"][422] = {"model": RulesRefusedModel}
+    putting = guarded(*OF_BODIES)
+    putting["responses"][422] = {"model": RulesRefusedModel}
     router.add_api_route(
         "/rules",
         put_rules,
         methods=["PUT"],
         response_model=RulesChangedModel,
         openapi_extra=_body({TEXT: {"schema": {"type": "string"}}}),
-        **guarded,
+        **putting,
     )
 
 
 # -- how it stands ---------------------------------------------------------------------------------
 
 
-def _add_state(router: APIRouter, service: Service) -> None:
+def _add_state(router: APIRouter, service: Service, guarded: Guarded) -> None:
     async def get_status() -> Response:
         """How it stands: watermarks, who holds them back, open runs, counts."""
         return Response(to_json(await service.status(), fallback=str), media_type=JSON)
@@ -226,14 +220,14 @@ def _add_state(router: APIRouter, service: Service) -> None:
         get_status,
         methods=["GET"],
         response_model=dict[str, Any],
-        **_guarded(service),
+        **guarded(),
     )
     router.add_api_route(
         "/metrics",
         get_metrics,
         methods=["GET"],
         response_class=PlainTextResponse,
-        **_guarded(service),
+        **guarded(),
     )
     router.add_api_route(
         "/health",
