@@ -106,13 +106,13 @@ def check(
     rows = (*reading.rules.patterns, *reading.rules.aggregates, *reading.rules.joins)
     if not rows and not reading.has_errors:
         raise RuleError([Problem("the rules have no pattern", hint="add one")], text, name)
-    problems = _bind_what_was_read(reading, known)
+    flow, problems = _bind_what_was_read(reading, known)
     raise_errors([*reading.problems, *problems], text, name)
     doubts = (*reading.problems, *(problem for problem in problems if problem.warning))
-    return Rules(reading.rules, doubts, text, name, known, reading.parameters)
+    return Rules(reading.rules, doubts, text, name, known, reading.parameters, flow)
 
 
-def _bind_what_was_read(reading: Reading, functions: Functions) -> list[Problem]:
+def _bind_what_was_read(reading: Reading, functions: Functions) -> tuple[Dataflow, list[Problem]]:
     """Problems of names and types. What could not be read causes none: its streams are open."""
     rules = reading.rules
     streams = base_streams(rules, reading.lost)
@@ -124,11 +124,8 @@ def _bind_what_was_read(reading: Reading, functions: Functions) -> list[Problem]
     heads = [pattern.span for pattern in rules.patterns]
     heads += [aggregate.span for aggregate in rules.aggregates]
     heads += [join.span for join in rules.joins] + [feature.span for feature in rules.features]
-    return [
-        problem
-        for problem in build_dataflow(rules, streams, functions)[1]
-        if problem.span in heads or not reading.is_follow_up(problem)
-    ]
+    flow, problems = build_dataflow(rules, streams, functions)
+    return flow, [p for p in problems if p.span in heads or not reading.is_follow_up(p)]
 
 
 def _rule_set(rules: Built | RuleSet | Iterable[Built]) -> RuleSet:
@@ -170,6 +167,7 @@ class Rules:
         name: str = "<rules>",
         functions: Functions = NO_FUNCTIONS,
         parameters: Iterable[Parameter] = (),
+        flow: Dataflow | None = None,
     ) -> None:
         self._rules = rules
         self.parameters: Mapping[str, Parameter] = {each.name: each for each in parameters}
@@ -179,7 +177,10 @@ class Rules:
         self.functions = functions
         self._source = text
         self._declared = base_streams(rules)
-        self._unbound = build_dataflow(rules, self._declared, functions)[0]
+        self._problems: list[Problem] = []  # of names and types; `check` has told them
+        if flow is None:
+            flow, self._problems = build_dataflow(rules, self._declared, functions)
+        self._unbound = flow
 
     @property
     def rule_set(self) -> RuleSet:
@@ -272,7 +273,9 @@ class Rules:
         fit.
         """
         known = self._declared | {stream.name: stream for stream in streams}
-        flow, problems = build_dataflow(self._rules, known, self.functions)
+        flow, problems = self._unbound, self._problems
+        if known != self._declared:
+            flow, problems = build_dataflow(self._rules, known, self.functions)
         _raise_errors(problems, self._source, self.name)
         return flow
 

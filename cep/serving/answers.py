@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from cep.results.result import Result
 
 LISTED = 100  # late events and errors that an answer shows; all are counted
 SIDES = ("matches", "timeouts", "rows", "late", "errors")
+FEW = ("late", "errors")
 
 
 class Answer(NamedTuple):
@@ -72,14 +73,23 @@ def outcome_of(result: Result, events_in_matches: bool) -> Outcome:
 
 
 def together(answers: Iterable[Answer]) -> Answer:
-    """Several answers as one, in their order."""
+    """Several answers as one, in their order. Of late events and errors those of the first few."""
     several = [answer for answer in answers if answer is not NOTHING]
     if len(several) < 2:
         return several[0] if several else NOTHING
-    sides = zip(*(answer.sides for answer in several), strict=True)
-    counts = zip(*(answer.counts for answer in several), strict=True)
-    joined = (b",".join(filter(None, side)) for side in sides)
-    return Answer(tuple(joined), tuple(map(sum, counts)))
+    counts = tuple(map(sum, zip(*(answer.counts for answer in several), strict=True)))
+    sides = (_joined(several, place, name in FEW) for place, name in enumerate(SIDES))
+    return Answer(tuple(sides), counts)
+
+
+def _joined(several: Sequence[Answer], place: int, few: bool) -> bytes:
+    """One side of all; where there are to be few, until there are at least `LISTED`."""
+    parts, count = [], 0
+    for answer in several:
+        if answer.counts[place] and not (few and count >= LISTED):
+            parts.append(answer.sides[place])
+            count += answer.counts[place]
+    return b",".join(parts)
 
 
 def body_of(answer: Answer, **more: Any) -> bytes:

@@ -14,13 +14,12 @@ neither HTTP nor an event loop, and is for one thread at a time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from cep.detector import Detector
-from cep.engine.algebra.errors import CepError
+from cep.engine.algebra.errors import CepError, DataError
 from cep.engine.algebra.expression import DataType
 from cep.engine.checkpoint.errors import CheckpointError
 from cep.engine.io.clock import now_us
@@ -29,7 +28,8 @@ from cep.engine.state.limits import Limit
 from cep.engine.state.restoring import Restored
 from cep.engine.state.snapshot import Snapshot
 from cep.rules import Rules, check
-from cep.serving.answers import NO_OUTCOME, NOTHING, Outcome, body_of, outcome_of, together
+from cep.serving.answers import NO_OUTCOME, NOTHING, Outcome, body_of, outcome_of
+from cep.serving.bodies import Body, Source
 from cep.serving.feed import Feed
 from cep.serving.identity import Identified, id_of, identify, ids_of
 from cep.serving.lines import UnknownFields, event_of, read_lines
@@ -39,15 +39,6 @@ from cep.serving.settings import Settings
 FORMAT = "cep service 1"  # raised whenever what a checkpoint or an entry holds changes its meaning
 EVENT, TABLE, TICK, RULES = "event", "table", "tick", "rules"  # kinds of entries
 FROM_FILE, PUT = "file", "put"  # where rules come from
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A stream as bodies name it. `read`: its declared fields and the id, empty: all fields."""
-
-    name: str
-    read: Mapping[str, DataType]
-    has_id: bool  # the id is a field of the stream itself
 
 
 class Core:
@@ -95,45 +86,51 @@ class Core:
     def take_lines(self, body: bytes, stream: str | None) -> bytes:
         """Events as NDJSON -> the JSON of one answer to all of them.
 
-        Lines that are no events are told in it. Raises DataError, and nothing is taken.
+        Lines that are no events are told in it. Raises DataError, whose text says what was taken.
         """
+        found = self.read(body, stream)
+        while found.has_more:
+            self.take_part(found)
+        return self.answer(found)
+
+    def read(self, body: bytes, stream: str | None) -> Body:
+        """What a body of NDJSON brings. Others may take steps meanwhile, but not change rules."""
         source = self._source(stream)
-        id_field = self._settings.id_field
-        lines = read_lines(body, source.read, self.unknown, id_field)
-        new = Identified(lines.table)
-        if id_field is not None:
-            new = identify(lines, id_field, source.name, self.remembered)
-            if not new.table.num_rows and not new.duplicates:
-                raise lines.refuse_all()
-        outcome = NO_OUTCOME
+        return Body(source, read_lines(body, source.read, self.unknown, self._settings.id_field))
+
+    def take_part(self, body: Body) -> None:
+        """The next events of a body, as one step."""
+        part, field = body.part(), self._settings.id_field
+        new = Identified(part.table)
+        if field is not None:
+            new = identify(part, field, body.source.name, self.remembered)
+        outcome, kept = NO_OUTCOME, None
         if new.table.num_rows:
-            entry = Entry(TABLE, source.name, self._now_us(), _packed(new.table))
-            outcome = self._step(entry, new.ids, new.table)
+            entry = Entry(TABLE, body.source.name, self._now_us(), _packed(new.table))
+            try:
+                outcome = self._step(entry, new.ids, new.table)
+            except DataError as error:
+                raise body.cut_short(error) from error
+            kept = self.remembered.get(new.ids[0]) if new.ids else None
         self.duplicates += new.duplicates
-        self.broken_lines += lines.broken_count
-        repeated = {id(kept): kept.answer for kept in new.repeated}.values()
-        answers = [answer for answer in (*repeated, outcome.answer) if answer is not None]
-        return body_of(
-            together(answers),
-            events=new.table.num_rows,
-            duplicates=new.duplicates,
-            answer_kept=None not in repeated,
-            broken=lines.broken,
-            broken_count=lines.broken_count,
-        )
+        body.took(part, new, outcome, kept)
+
+    def answer(self, body: Body) -> bytes:
+        """To all events of a body. Raises DataError where there was none."""
+        self.broken_lines += body.lines.broken_count
+        return body.answer()
 
     def tick(self) -> None:
         """Let the clock tell."""
         if self.needs_ticks and self.detector.is_started:
             self._step(Entry(TICK, None, self._now_us(), b""))
 
-    def change_rules(self, text: str, origin: str = PUT) -> Restored:
-        """Go on with other rules. Raises RuleError or DataError, and nothing has changed then."""
+    def change_rules(self, rules: Rules, origin: str = PUT) -> Restored:
+        """Go on with rules of `compiled`. Raises DataError, and nothing has changed then."""
         self._check_usable()
-        rules = self._compiled(text)
         restored = self._update(rules)
-        self._done(Entry(RULES, origin, self._now_us(), text.encode()), ())
-        self._on_rules(origin, text)
+        self._done(Entry(RULES, origin, self._now_us(), rules.text.encode()), ())
+        self._on_rules(origin, rules.text)
         return restored
 
     # -- what a step is ----------------------------------------------------------------------------
@@ -204,7 +201,8 @@ class Core:
 
     # -- rules -------------------------------------------------------------------------------------
 
-    def _compiled(self, text: str) -> Rules:
+    def compiled(self, text: str) -> Rules:
+        """Rules that events may be taken by. Raises RuleError."""
         return check(text, functions=self._first_rules.functions.values())
 
     def options(self, rules: Rules) -> dict[str, Any]:
@@ -293,7 +291,7 @@ class Core:
         if self.position == 0:
             self._done(Entry(RULES, FROM_FILE, self._now_us(), text.encode()), ())
         elif self.rules_text != text:
-            self.change_rules(text, FROM_FILE)
+            self.change_rules(self.compiled(text), FROM_FILE)
         return done
 
     def _restore(self, snapshot: Snapshot) -> int:
@@ -307,7 +305,7 @@ class Core:
         self.feed.restore(snapshot["feed"])
         self.detector.close()
         saved = snapshot["detector"]
-        self.detector = self._detector(self._compiled(saved["rules"]), saved)
+        self.detector = self._detector(self.compiled(saved["rules"]), saved)
         return self.position
 
     def _replay(self, number: int, entry: Entry) -> None:
@@ -328,7 +326,7 @@ class Core:
 
     def _replay_rules(self, entry: Entry) -> None:
         text = entry.payload.decode()
-        rules = self._compiled(text)
+        rules = self.compiled(text)
         if self.position == 0:
             self.detector.close()
             self.detector = self._detector(rules)

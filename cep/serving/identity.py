@@ -52,6 +52,9 @@ def ids_of(table: pa.Table, stream: str, field: str) -> tuple[str, ...]:
 
 def identify(lines: Lines, field: str, stream: str, remembered: Remembered) -> Identified:
     """Which events are new. Lines without an id are told among the broken ones."""
+    all_new = _all_new(lines.ids, stream, remembered)
+    if all_new is not None:
+        return Identified(lines.table, all_new)
     rows: list[int] = []
     ids: dict[str, None] = {}
     repeated: list[Kept] = []
@@ -69,7 +72,16 @@ def identify(lines: Lines, field: str, stream: str, remembered: Remembered) -> I
         elif id_ not in ids:
             ids[id_] = None
             rows.append(row)
-    if len(rows) == len(lines.ids):
-        return Identified(lines.table, tuple(ids))
     table = lines.table.take(np.array(rows, np.int64))
     return Identified(table, tuple(ids), tuple(repeated), len(lines.ids) - len(rows) - refused)
+
+
+def _all_new(values: list[Any], stream: str, remembered: Remembered) -> tuple[str, ...] | None:
+    """The ids, where all are good texts, all different and none is known: the usual case, fast."""
+    if set(map(type, values)) != {str} or min(map(len, values)) == 0:
+        return None
+    begin = f"{stream}/"
+    ids = tuple([begin + value for value in values])
+    if max(map(len, ids)) > len(begin) + LENGTH_MAX or len(set(ids)) < len(ids):
+        return None
+    return None if remembered.has_any(ids) else ids

@@ -40,7 +40,7 @@ class UnknownFields:
 
     def add(self, names: Iterable[str]) -> None:
         for name in names:
-            if len(self.names) == NAMES_KEPT:
+            if len(self.names) >= NAMES_KEPT:
                 return
             self.names.add(f"{name:.{NAME_SHOWN}}")
 
@@ -64,6 +64,16 @@ class Lines:
         self.broken_count += 1
         if len(self.broken) < BROKEN_SHOWN:
             self.broken.append({"line": line, "reason": reason})
+
+    def part(self, begin: int, end: int) -> Lines:
+        """Some of the events, by their rows; none of its lines is broken."""
+        some = slice(begin, end)
+        return Lines(self.table.slice(begin, end - begin), self.numbers[some], self.ids[some])
+
+    def add_broken(self, part: Lines) -> None:
+        """Those lines of a part of it that were no events after all."""
+        self.broken += part.broken[: BROKEN_SHOWN - len(self.broken)]
+        self.broken_count += part.broken_count
 
     def refuse_all(self) -> DataError:
         """What to raise where none of the lines is an event."""

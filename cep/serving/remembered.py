@@ -7,8 +7,10 @@ answers  a     b     -            all of them in `answers_bytes`, else the oldes
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Sequence
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -36,8 +38,10 @@ class Remembered:
     def __init__(self, ids_max: int, answers_bytes: int) -> None:
         self._ids_max = ids_max
         self._bytes_max = answers_bytes
-        # The oldest of a plain dict is found behind all the places of those that went before.
-        self._by_id: OrderedDict[str, Kept] = OrderedDict()
+        self._by_id: dict[str, Kept] = {}
+        # The oldest are found here: in the dict they are behind the places of all before them.
+        self._requests: deque[tuple[Sequence[str], Kept]] = deque()
+        self._gone = 0  # ids of the oldest request that are no longer known
         self._answers: deque[Kept] = deque()
         self.answers_bytes = 0
 
@@ -51,28 +55,47 @@ class Remembered:
         """What is kept for an event that was taken; None for an id that is not known."""
         return self._by_id.get(id_)
 
-    def add(self, ids: Iterable[str], answer: Answer) -> None:
+    def has_any(self, ids: Sequence[str]) -> bool:
+        """Whether one of them is known; quicker than to ask for each."""
+        return not self._by_id.keys().isdisjoint(ids)
+
+    def add(self, ids: Sequence[str], answer: Answer) -> Kept:
         """Ids that are not known yet, of one request. The oldest make way."""
         kept = _NOTHING_CAME
         if answer is not NOTHING:
             kept = Kept(answer, 0)
             self._answers.append(kept)
             self.answers_bytes += answer.size_bytes
-        for id_ in ids:
-            self._by_id[id_] = kept
-            kept.ids += 1
+        self._keep(ids, kept)
         self._shrink()
+        return kept
+
+    def _keep(self, ids: Sequence[str], kept: Kept) -> None:
+        self._by_id.update(dict.fromkeys(ids, kept))
+        self._requests.append((ids, kept))
+        kept.ids += len(ids)
 
     def _shrink(self) -> None:
         while len(self._by_id) > self._ids_max:
-            kept = self._by_id.popitem(last=False)[1]
-            kept.ids -= 1
-            if kept.ids == 0 and kept is not _NOTHING_CAME:
-                self._let_go(kept)
+            self._forget(len(self._by_id) - self._ids_max)
         while self._answers and (
             self.answers_bytes > self._bytes_max or self._answers[0].answer is None
         ):
             self._let_go(self._answers.popleft())
+
+    def _forget(self, count: int) -> None:
+        """So many of the oldest ids, as far as they are of one request."""
+        ids, kept = self._requests[0]
+        end = min(self._gone + count, len(ids))
+        for id_ in islice(ids, self._gone, end):
+            del self._by_id[id_]
+        kept.ids -= end - self._gone
+        self._gone = end
+        if end == len(ids):
+            self._requests.popleft()
+            self._gone = 0
+        if kept.ids == 0 and kept is not _NOTHING_CAME:
+            self._let_go(kept)
 
     def _let_go(self, kept: Kept) -> None:
         if kept.answer is not None:
@@ -101,10 +124,9 @@ class Remembered:
         gone = Kept(None, 0)
         choices = {-1: _NOTHING_CAME, -2: gone} | dict(enumerate(kept))
         columns = (snapshot["ids"].column(name).to_pylist() for name in ("id", "answer"))
-        self._by_id = OrderedDict()
-        for id_, number in zip(*columns, strict=True):
-            self._by_id[id_] = choices[number]
-            choices[number].ids += 1
+        self._by_id, self._requests, self._gone = {}, deque(), 0
+        for number, group in groupby(zip(*columns, strict=True), itemgetter(1)):
+            self._keep([id_ for id_, _ in group], choices[number])
         self._shrink()
 
 

@@ -1,8 +1,9 @@
 """A detector for an event loop: whose turn it is, ticks, checkpoints, who listens.
 
 Single events are worked on in the loop itself, for that takes microseconds; everything that may
-take longer (batches, rules, snapshots) on one thread, while the loop goes on and the others wait
-for their turn. Checkpoints are written on a second thread, and nobody waits for it.
+take longer (parts of bodies, rules, snapshots) on one thread, while the loop goes on and the others
+wait for their turn. What needs no detector is done on threads of its own, and nobody waits for it:
+bodies are read and rules compiled, one after the other, on one; checkpoints are written on another.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from cep.serving.core import Core
 from cep.serving.durability import Durability
 from cep.serving.metrics import Numbers, metrics_of
 from cep.serving.settings import Settings
-from cep.serving.turns import BusyError, Turns
+from cep.serving.turns import BusyError, Turns, to_the_end
 from cep.serving.warming import warm
 
 LOG = logging.getLogger("cep.serving")
@@ -73,7 +74,9 @@ class Service:
         async with AsyncExitStack() as stack:
             self._thread = stack.enter_context(ThreadPoolExecutor(1, "cep-service"))
             self._writer = stack.enter_context(ThreadPoolExecutor(1, "cep-service-checkpoint"))
+            self._reader = stack.enter_context(ThreadPoolExecutor(1, "cep-service-bodies"))
             self._turns = Turns(settings.requests_waiting_max, settings.wait_seconds_max)
+            self._bodies = Turns(settings.requests_waiting_max, settings.wait_seconds_max)
             self._news = asyncio.Event()
             self._is_stopping = False
             self._core = await self._off_loop(self._thread, lambda: self._recovered(stack))
@@ -82,6 +85,7 @@ class Service:
                 stack.push_async_callback(self._last_checkpoint)
                 self._begin(stack, self._checkpoint_every())
             self._begin(stack, self._tick_every())
+            stack.push_async_callback(self._bodies.begin, patient=True)  # until the last is taken
             try:
                 yield self
             finally:
@@ -132,14 +136,28 @@ class Service:
             self._tell()
 
     async def take_lines(self, body: bytes, stream: str | None) -> bytes:
-        """See `Core.take_lines`."""
-        return await self._in_turn(lambda: self.core.take_lines(body, stream))
+        """See `Core.take_lines`; others get their turn between its parts."""
+        return await to_the_end(self._take_lines(body, stream))
+
+    async def _take_lines(self, body: bytes, stream: str | None) -> bytes:
+        core = self.core
+        async with self._bodies.mine():
+            found = await self._off_loop(self._reader, lambda: core.read(body, stream))
+            while found.has_more:
+                part = partial(core.take_part, found)
+                await self._in_turn(part, patient=found.has_begun)
+            return await self._off_loop(self._reader, lambda: core.answer(found))
 
     async def change_rules(self, text: str) -> tuple[Restored, Rules]:
         """See `Core.change_rules`. What became of each statement, and the rules now in force."""
-        return await self._in_turn(
-            lambda: (self.core.change_rules(text), self.core.detector.rules.current)
-        )
+        return await to_the_end(self._change_rules(text))
+
+    async def _change_rules(self, text: str) -> tuple[Restored, Rules]:
+        core = self.core
+        async with self._bodies.mine():
+            rules = await self._off_loop(self._reader, lambda: core.compiled(text))
+            restored = await self._in_turn(lambda: core.change_rules(rules))
+            return restored, rules
 
     async def rules(self) -> RuleVersions:
         """All statements with their versions."""
@@ -175,9 +193,10 @@ class Service:
             waiting=self._turns.waiting,
         )
 
-    async def _in_turn(self, work: Callable[[], T]) -> T:
+    async def _in_turn(self, work: Callable[[], T], *, patient: bool = False) -> T:
+        turn = self._turns.on_thread(self._thread, work, patient=patient)
         try:
-            return await self._turns.on_thread(self._thread, work)
+            return await to_the_end(turn)
         finally:
             self._tell()
 

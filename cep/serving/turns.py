@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cep.engine.algebra.errors import CepError
 
@@ -27,18 +27,18 @@ class Turns:
         self.waiting = 0
 
     @asynccontextmanager
-    async def mine(self) -> AsyncIterator[None]:
-        """Wait for a turn, and have it. Raises BusyError."""
-        await self.begin()
+    async def mine(self, *, patient: bool = False) -> AsyncIterator[None]:
+        """Wait for a turn, and have it. Raises BusyError, but to who is patient."""
+        await self.begin(patient=patient)
         try:
             yield
         finally:
             self.end()
 
-    async def begin(self) -> None:
-        """Wait for a turn, which lasts until `end`. Raises BusyError."""
-        if not self._lock.locked():
-            await self._lock.acquire()  # which gives nobody else a chance
+    async def begin(self, *, patient: bool = False) -> None:
+        """Wait for a turn, which lasts until `end`. Raises BusyError, but to who is patient."""
+        if patient or not self._lock.locked():
+            await self._lock.acquire()  # which gives nobody else a chance where it is free
             return
         if self.waiting >= self._waiting_max:
             raise BusyError(f"{self.waiting} requests wait already: nothing was taken")
@@ -56,10 +56,14 @@ class Turns:
         """Let the next one in."""
         self._lock.release()
 
-    async def on_thread(self, executor: Executor, work: Callable[[], T]) -> T:
-        """A turn on a thread: once asked for it is done, also where nobody waits any more."""
-        return await asyncio.shield(asyncio.create_task(self._done(executor, work)))
-
-    async def _done(self, executor: Executor, work: Callable[[], T]) -> T:
-        async with self.mine():
+    async def on_thread(
+        self, executor: Executor, work: Callable[[], T], *, patient: bool = False
+    ) -> T:
+        """A turn on a thread."""
+        async with self.mine(patient=patient):
             return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await what is done to its end, also where nobody waits for it any more."""
+    return await asyncio.shield(asyncio.create_task(work))

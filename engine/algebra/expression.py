@@ -169,10 +169,16 @@ class Call(Expression):
 CAPTURE_FUNCTIONS = ("first", "last", "count", "sum", "avg", "min", "max", "stddev")
 
 
+_MEMBERS: dict[type[Expression], tuple[str, ...]] = {}  # names of the fields of each kind
+
+
 def children(expression: Expression) -> Iterator[Expression]:
     """The direct operands of an expression, in the order in which they are written."""
-    for member in fields(expression):
-        yield from _expressions_in(getattr(expression, member.name))
+    members = _MEMBERS.get(type(expression))
+    if members is None:
+        members = _MEMBERS[type(expression)] = tuple(each.name for each in fields(expression))
+    for member in members:
+        yield from _expressions_in(getattr(expression, member))
 
 
 def _expressions_in(value: object) -> Iterator[Expression]:

@@ -89,9 +89,9 @@ class Asked(NamedTuple):
 
 
 INPUT_WORD, INPUT_STATE = range(2)
-NULL, VALID, FAULTY = range(3)  # INPUT_STATE
-EVENTS, VALUES_BEGIN = range(2)  # counters: asked so far; the first program of a value
-COUNTERS = 2
+NULL, VALID, FAULTY, PENDING = range(4)  # INPUT_STATE; PENDING: not computed, perhaps not needed
+EVENTS, VALUES_BEGIN, WANTED = range(3)  # counters: asked so far; the first program of a value;
+COUNTERS = 3  # and the number, plus 1, of a pending input that was needed, 0 where none was
 COULD_NOT = word(-1)
 
 
@@ -109,7 +109,9 @@ def load_input(conditions: Conditions, asked: Asked, at: int) -> None:
         state = asked.inputs[a, INPUT_STATE]
         asked.slots[to, SLOT_VALUE] = asked.inputs[a, INPUT_WORD]
         asked.slots[to, SLOT_NULL] = 0 if state == VALID else 1
-        asked.slots[to, SLOT_FAULT] = 1 if state == FAULTY else 0
+        asked.slots[to, SLOT_FAULT] = 1 if state >= FAULTY else 0
+        if state == PENDING:
+            asked.counters[WANTED] = a + 1
     else:
         asked.slots[to, SLOT_VALUE] = 0
         asked.slots[to, SLOT_NULL] = 1
@@ -259,10 +261,12 @@ def compute_values(conditions: Conditions, asked: Asked) -> bool:
 def evaluate(conditions: Conditions, asked: Asked) -> int:
     """Ask all of one event; the number of patterns that it touches, or COULD_NOT.
 
-    Writes masks, touched and values. O(patterns + conditions touched), the first with a very small
-    constant.
+    Writes masks, touched and, where patterns are touched, values. Where it could not because an
+    input is pending, that is the one WANTED. O(patterns + conditions touched), the first with a
+    very small constant.
     """
     asked.counters[EVENTS] += 1
+    asked.counters[WANTED] = 0
     for pattern in range(asked.masks.size):
         asked.masks[pattern] = conditions.patterns[pattern, 0]
     for at in range(conditions.always.size):
@@ -271,11 +275,11 @@ def evaluate(conditions: Conditions, asked: Asked) -> int:
     for group in range(conditions.groups.shape[0]):
         if not ask_group(conditions, asked, group):
             return COULD_NOT
-    if not compute_values(conditions, asked):
-        return COULD_NOT
     touched = 0
     for pattern in range(asked.masks.size):
         if asked.masks[pattern] != 0 or conditions.patterns[pattern, 1] != 0:
             asked.touched[touched] = pattern
             touched += 1
+    if touched > 0 and not compute_values(conditions, asked):
+        return COULD_NOT
     return touched

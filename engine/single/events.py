@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cep.engine.algebra.expression import Expression
+from cep.engine.algebra.expression import DataType, Expression
 from cep.engine.algebra.plan import NodeKind
 from cep.engine.batch import EventBatch, Int64s
-from cep.engine.kernels import conditions as kernel
 from cep.engine.operators.match import Family, MatchOperator
 from cep.engine.results import ErrorBatch, Output
 from cep.engine.runtime.task import Task, error_batches
@@ -62,10 +61,8 @@ class SingleEvents:
             [Asker(one.own_conditions, not one.tables.flat.settles) for one in operators],
             list(computed),
         )
-        self._tables, self._asked = questions.tables, questions.asked
-        self._inputs = Inputs(
-            questions.inputs, schema, questions.texts, self._asked.inputs, self._asked.inputs_f
-        )
+        self._asked = questions.asked
+        self._inputs = Inputs(questions, schema)
         self._families = [self._family(family, computed) for family in task.families]
         sizes = [len(family.operators) for family in task.families]
         self._family_of = np.repeat(np.arange(len(sizes)), sizes)
@@ -96,8 +93,7 @@ class SingleEvents:
         Its time must not lie before that of the event before. Raises NotPlainError: nothing has
         changed, and the event needs the way of batches.
         """
-        self._inputs.write(values, time_us)
-        touched = kernel.evaluate(self._tables, self._asked)
+        touched = self._inputs.ask(values, time_us)
         if touched < 0 or any(values[at] is None for at in self._key_places):
             raise NotPlainError
         if self.is_stale:
@@ -105,7 +101,10 @@ class SingleEvents:
             self.is_stale = False
         event = Event(values, time_us, self._task.next_sequence)
         stepped, is_captured = [], False
-        for number, members, masks in self._touched(touched) if touched else ():
+        offered = list(self._touched(touched)) if touched else []
+        for number, _, _ in offered:
+            self._families[number].compute_texts(event)
+        for number, members, masks in offered:
             code = self._keys_of_family[number].code(values)
             is_captured |= self._families[number].step(event, code, members, masks)
             stepped.append(number)
@@ -135,6 +134,8 @@ class SingleEvents:
         if told or errors:
             output = Output(errors=errors)
             output.extend(self._task.reporter.report(sorted(told, key=lambda one: one.operator)))
+        for number in stepped:
+            self._families[number].runs.forget_idle_pairs()
         if is_captured:
             self._tidy(stepped)
         for keys in self._keys:
@@ -157,13 +158,15 @@ class SingleEvents:
             family = self._families[number].runs
             if family.runs.is_worth_compacting():
                 family.runs.tidy(family.time.now_us)
-            family.forget_idle_pairs()
         self._captured += 1
         if self._captured % TIDY_EVERY == 0 or self._task.events_weigh_much:
             self._task.forget_events()
 
 
 def _computed(operators: Sequence[MatchOperator]) -> list[Expression]:
-    """What programs across events read of an event beside its fields, each once."""
+    """What programs across events read of an event beside its fields, each once.
+
+    Texts are apart (`SingleFamily.compute_texts`): the kernel knows only those that are constants.
+    """
     inputs = (expression for one in operators for expression in one.computed_inputs)
-    return list(dict.fromkeys(inputs))
+    return list(dict.fromkeys(each for each in inputs if each.type is not DataType.TEXT))

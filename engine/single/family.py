@@ -14,11 +14,12 @@ from cep.engine.algebra.expression import DataType, Expression, Field
 from cep.engine.algebra.plan import EVENT_TIME
 from cep.engine.batch import Bools, Int64s
 from cep.engine.kernels import layout
-from cep.engine.kernels.conditions import INPUT_STATE, INPUT_WORD, VALID
+from cep.engine.kernels.conditions import FAULTY, INPUT_STATE, INPUT_WORD, VALID
 from cep.engine.operators.fed import Failure
 from cep.engine.operators.match import Faults, MatchOperator
 from cep.engine.runtime.shard import Told
-from cep.engine.single.inputs import TIME_AT
+from cep.engine.single.inputs import TIME_AT, Found, Leaf
+from cep.engine.single.reading import NotPlainError
 from cep.engine.state.families import RunFamily
 from cep.engine.state.interning import TextCodes
 
@@ -64,11 +65,15 @@ class SingleFamily:
         self._members = np.zeros(1, np.int64)  # of the events of the last step
         self._fields: list[tuple[int, int, Writer]] = []
         self._computed: list[tuple[int, int]] = []
+        self._leaves: list[tuple[int, Leaf]] = []  # computed texts
+        self._found: list[Found] = []  # and their values
         for number, expression in enumerate(machine.inputs):
             if isinstance(expression, Field):
                 name = expression.name
                 at = TIME_AT if name == EVENT_TIME else schema.names.index(name)
                 self._fields.append((number, at, self._writer(expression)))
+            elif expression.type is DataType.TEXT:
+                self._leaves.append((number, Leaf(expression, schema)))
             else:
                 self._computed.append((number, computed[expression]))
 
@@ -81,6 +86,12 @@ class SingleFamily:
 
     # ------------------------------------------------------------------ events
 
+    def compute_texts(self, event: Event) -> None:
+        """Those that programs read of the event, before its step. Raises NotPlainError."""
+        self._found = [leaf.value(event.values, event.time_us) for _, leaf in self._leaves]
+        if any(state == FAULTY for state, _ in self._found):
+            raise NotPlainError
+
     def step(self, event: Event, code: int, members: Int64s, masks: Int64s) -> bool:
         """Offer the event to the runs of its key, of these members. Whether one captured it."""
         if self.runs.size == 1:
@@ -89,10 +100,13 @@ class SingleFamily:
             events = self._for_many(event, code, members, masks)
         if events is None:
             return False
-        self.runs.runs.process(events)
-        arena = self.runs.runs.arena
-        count = arena.counters[layout.NODES]
-        return bool(count and arena.nodes[count - 1, layout.NODE_SEQUENCE] == event.sequence)
+        runs = self.runs.runs
+        before = runs.compactions
+        runs.process(events)
+        if runs.compactions != before:
+            return True  # what captured it may have come out and been forgotten
+        count = runs.arena.counters[layout.NODES]
+        return bool(count and runs.arena.nodes[count - 1, layout.NODE_SEQUENCE] == event.sequence)
 
     def _for_one(self, event: Event, code: int, mask: int) -> layout.Events | None:
         """The event for the only member; None: nothing can happen to the key."""
@@ -147,9 +161,6 @@ class SingleFamily:
 
     def told(self) -> list[Told]:
         """What has come out, of each member that has something."""
-        counters = self.runs.runs.arena.counters
-        if not counters[layout.FOUND] and not counters[layout.TIMED_OUT]:
-            return []
         return [Told(self._numbers[member], found) for member, found in self.runs.told()]
 
     def failures(self) -> Iterator[tuple[int, list[Failure]]]:
@@ -179,6 +190,10 @@ class SingleFamily:
         for number, at in self._computed:
             self._words[0, number] = self._values[at, INPUT_WORD]
             if self._values[at, INPUT_STATE] == VALID:
+                valid |= 1 << number
+        for (number, _), (state, text) in zip(self._leaves, self._found, strict=True):
+            if state == VALID:
+                self._write_text(number, text)
                 valid |= 1 << number
         return valid
 

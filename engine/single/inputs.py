@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from cep.engine.algebra.expression import DataType, Expression, Field, walk
 from cep.engine.algebra.plan import EVENT_TIME
-from cep.engine.batch import Int64s
 from cep.engine.columns.evaluator import Column, ColumnEvaluator
-from cep.engine.kernels.conditions import FAULTY, INPUT_STATE, INPUT_WORD, NULL, VALID
-from cep.engine.kernels.layout import Floats
+from cep.engine.kernels import conditions as kernel
+from cep.engine.kernels.conditions import (
+    FAULTY,
+    INPUT_STATE,
+    INPUT_WORD,
+    NULL,
+    PENDING,
+    VALID,
+)
+from cep.engine.single.asking import Questions
 
 LEAVES_KEPT = 1 << 14  # values of one leaf that are remembered
 OTHER_TEXT = -1  # a text that no condition asks for
@@ -37,9 +44,13 @@ class Leaf:
         self._is_kept = not any(kind == pa.float64() for _, _, kind in self._reads)
         self._known: dict[tuple[Any, ...], Found] = {}
 
+    def known(self, values: Sequence[Any], time_us: int) -> Found:
+        """The value where it is remembered, else PENDING."""
+        return self._known.get(self._read(values, time_us), (PENDING, 0))
+
     def value(self, values: Sequence[Any], time_us: int) -> Found:
-        """Of one event."""
-        read = tuple(time_us if at == TIME_AT else values[at] for _, at, _ in self._reads)
+        """Of one event; some 100 microseconds where it is not remembered."""
+        read = self._read(values, time_us)
         if not self._is_kept:
             return self._computed(read)
         found = self._known.get(read)
@@ -48,6 +59,9 @@ class Leaf:
                 self._known.clear()
             found = self._known[read] = self._computed(read)
         return found
+
+    def _read(self, values: Sequence[Any], time_us: int) -> tuple[Any, ...]:
+        return tuple(time_us if at == TIME_AT else values[at] for _, at, _ in self._reads)
 
     def _computed(self, read: tuple[Any, ...]) -> Found:
         columns: Any = {
@@ -75,34 +89,37 @@ def _first(column: Column) -> Found:
 
 
 class Inputs:
-    """Writes the inputs of the kernel, in the order of `expressions`.
+    """What is asked of events, and how: writes the inputs of the kernel, and calls it.
 
-    `words`, shape (i, 2): word and state of each; `floats`: the same memory.
+    Leaves whose value is not remembered are computed when the kernel wants them: most conditions
+    are false before they get there.
     """
 
-    def __init__(
-        self,
-        expressions: Sequence[Expression],
-        schema: pa.Schema,
-        texts: Mapping[str, int],
-        words: Int64s,
-        floats: Floats,
-    ) -> None:
-        self._code_of = texts.get
-        self._words, self._floats = words, floats
+    def __init__(self, questions: Questions, schema: pa.Schema) -> None:
+        self._tables, self._asked = questions.tables, questions.asked
+        self._code_of = questions.texts.get
+        self._words, self._floats = self._asked.inputs, self._asked.inputs_f
         self._fields: list[tuple[int, int, Callable[[int, Any], None]]] = []
-        self._leaves: list[tuple[int, Leaf, Callable[[int, Any], None]]] = []
-        for number, expression in enumerate(expressions):
+        self._leaves: dict[int, tuple[Leaf, Callable[[int, Any], None]]] = {}
+        for number, expression in enumerate(questions.inputs):
             write = self._writer(expression)
             if isinstance(expression, Field):
                 name = expression.name
                 at = TIME_AT if name == EVENT_TIME else schema.names.index(name)
                 self._fields.append((number, at, write))
             else:
-                self._leaves.append((number, Leaf(expression, schema), write))
+                self._leaves[number] = Leaf(expression, schema), write
 
-    def write(self, values: Sequence[Any], time_us: int) -> None:
-        """Those of one event."""
+    def ask(self, values: Sequence[Any], time_us: int) -> int:
+        """Ask all of an event: how many patterns it touches, < 0 where not all can be evaluated."""
+        self._write(values, time_us)
+        touched: int = kernel.evaluate(self._tables, self._asked)
+        while touched < 0 and (wanted := int(self._asked.counters[kernel.WANTED])):
+            self._complete(wanted - 1, values, time_us)
+            touched = kernel.evaluate(self._tables, self._asked)
+        return touched
+
+    def _write(self, values: Sequence[Any], time_us: int) -> None:
         states = self._words
         for number, at, write in self._fields:
             value = time_us if at == TIME_AT else values[at]
@@ -111,11 +128,19 @@ class Inputs:
             else:
                 write(number, value)
                 states[number, INPUT_STATE] = VALID
-        for number, leaf, write in self._leaves:
-            state, value = leaf.value(values, time_us)
+        for number, (leaf, write) in self._leaves.items():
+            state, value = leaf.known(values, time_us)
             states[number, INPUT_STATE] = state
             if state == VALID:
                 write(number, value)
+
+    def _complete(self, number: int, values: Sequence[Any], time_us: int) -> None:
+        """Compute the leaf that is this input."""
+        leaf, write = self._leaves[number]
+        state, value = leaf.value(values, time_us)
+        self._words[number, INPUT_STATE] = state
+        if state == VALID:
+            write(number, value)
 
     def _writer(self, expression: Expression) -> Callable[[int, Any], None]:
         if expression.type is DataType.FLOAT:

@@ -43,8 +43,8 @@ class Keys:
             for at, kind in zip(self._places, self._space.types, strict=True)
         ]
         code = int(self._codes_of.encode(columns, ROWS)[0])
-        if key == key:  # NaN is equal to nothing: it would be entered again and again
-            self._codes[key] = code
+        if all(values[at] == values[at] for at in self._places):
+            self._codes[key] = code  # NaN is equal to nothing: it would be entered again and again
         return code
 
     def forget_idle(self) -> None:

@@ -182,9 +182,12 @@ def _time_of_text(text: str) -> int:
     if marks not in ("--T::", "--T::.", "-- ::", "-- ::."):
         raise NotPlainError
     try:
-        return _whole_us(datetime.fromisoformat(whole) - _EPOCH)
+        found = datetime.fromisoformat(whole)
     except ValueError as error:
         raise NotPlainError from error
+    if found.tzinfo is not None:
+        raise NotPlainError
+    return _whole_us(found - _EPOCH)
 
 
 _CONVERTERS: dict[DataType, Callable[[Any], Any]] = {

@@ -54,6 +54,8 @@ class RunArena:
         self.keys = _empty_keys(capacity)
         self._traced = traced
         self.member_of: Callable[[Int64s], Int64s] = _alone  # of which pattern keys are
+        self.settled_us: Callable[[int], int] = int  # until when runs may end, at this time
+        self.compactions = 0  # how often captures were forgotten
         self.arena.counters[layout.ENDED] = 0 if traced else layout.UNTRACED
 
     # ------------------------------------------------------------------ running
@@ -217,14 +219,6 @@ class RunArena:
             return slot
         return int(self.slots_of(np.array([code]), np.ones(1, np.bool_), now_us)[0])
 
-    def has_key(self, code: int) -> bool:
-        """Whether the key has state."""
-        slot = self._slots.slot(code)
-        if slot < 0:
-            return False
-        row = self.keys[slot]
-        return bool(row[layout.KEY_HEAD] >= 0 or row[layout.KEY_WAITING] >= 0)
-
     def _resize_keys(self, size: int) -> None:
         used, fresh = self.keys[: self._slots.count], _empty_keys(size)
         fresh[: len(used)] = used
@@ -304,13 +298,14 @@ class RunArena:
 
         Afterwards there is room for that many captures, and for as many as are held.
         """
-        self.expire(now_us)
+        self.expire(self.settled_us(now_us))
         self._compact()
         self._drop_idle_keys()
         self._spare_nodes(room)
 
     def _compact(self) -> None:
         """Forget captures that no run and no waiting match can reach. O(nodes + runs)."""
+        self.compactions += 1
         self.read_out()
         keys = self.keys[: self._slots.count]
         reachable = np.zeros(self.node_count, np.int64)
@@ -401,7 +396,7 @@ class RunArena:
         if len(self.arena.nodes) - self.node_count >= self._made(key):
             return
         self._compact()  # before `expire`, which would see no room
-        self.expire(now_us)
+        self.expire(self.settled_us(now_us))
         self._compact()
         self._spare_nodes(self._slots.count)  # as many as were walked over: O(1) per capture made
 

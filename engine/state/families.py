@@ -103,6 +103,7 @@ class RunFamily:
         self.time = EventClock()
         if self.size > 1:
             self.runs.member_of = self.members_of
+            self.runs.settled_us = self._settled_us
         self._pairs = IntegerCodes()
         self._pairs_worth_cleaning = PAIRS_KEPT_MIN
         self._waiting: list[tuple[Mapping[str, Value], Int64s, int]] = []
@@ -161,6 +162,10 @@ class RunFamily:
         self.runs.keep_keys(active)
 
     # ------------------------------------------------------------------ time
+
+    def _settled_us(self, now_us: int) -> int:
+        """Until when all members have seen all events; one may be ahead of others in a slice."""
+        return min(now_us, self.time.now_us)
 
     def advance_to(self, time_us: int) -> None:
         """No event before this time will come any more; the clock says so already."""

@@ -112,9 +112,7 @@ SPOILT = ["late", "early", "null", "text", "huge", "more", "less"]
     st.lists(patterns(), min_size=1, max_size=3),
     event_streams(most=14),
     ways,
-    st.lists(
-        st.sampled_from(["late", "early", "null", "text", "huge", "more", "less"]), max_size=6
-    ),
+    st.lists(st.sampled_from(SPOILT), max_size=6),
 )
 def test_the_same_comes_out_where_some_events_are_not_plain(
     some: list[Pattern], events: Events, how: list[int], spoilt: list[str]

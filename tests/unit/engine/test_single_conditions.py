@@ -32,11 +32,10 @@ def asked(
     askers = [Asker(each, restless=False) for each in conditions]
     questions = build_questions(askers, values)
     found = questions.asked
-    inputs = Inputs(questions.inputs, table.schema, questions.texts, found.inputs, found.inputs_f)
+    inputs = Inputs(questions, table.schema)
     answers: list[Answer] = []
     for row in raw_rows(table):
-        inputs.write(row, 0)
-        touched = kernel.evaluate(questions.tables, found)
+        touched = inputs.ask(row, 0)
         masks = found.masks.tolist(), found.touched[: max(touched, 0)].tolist()
         answers.append(None if touched < 0 else masks)
     return answers
@@ -115,14 +114,12 @@ def test_masks_equal_those_of_columns(
 def test_values_equal_those_of_columns(kind: Any, data: st.DataObject) -> None:
     table = data.draw(plain_tables())
     typed = bound(data.draw(tree(kind, 2)), table)
-    questions = build_questions([], [typed])
-    found = questions.asked
-    inputs = Inputs(questions.inputs, table.schema, questions.texts, found.inputs, found.inputs_f)
+    questions = build_questions([Asker([None], restless=False)], [typed])
+    found, inputs = questions.asked, Inputs(questions, table.schema)
     for at, row in enumerate(raw_rows(table)):
         evaluator = ColumnEvaluator(table.slice(at, 1))
         column = evaluator.evaluate(typed)
-        inputs.write(row, 0)
-        touched = kernel.evaluate(questions.tables, found)
+        touched = inputs.ask(row, 0)
         assert (touched < 0) == bool(evaluator.errors_of(typed))
         if touched < 0:
             continue

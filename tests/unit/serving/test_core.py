@@ -119,8 +119,12 @@ def test_an_answer_that_is_no_longer_kept_is_said_to_be_missing() -> None:
 # -- crashes ---------------------------------------------------------------------------------------
 
 
-def test_a_crash_between_any_two_steps_changes_no_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part_rows", [1, 2, 5_000])
+def test_a_crash_between_any_two_steps_changes_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part_rows: int
+) -> None:
     """With checkpoints here and there, rules that change, ids sent twice."""
+    monkeypatch.setattr("cep.serving.bodies.PART_ROWS", part_rows)
     chance = np.random.default_rng(5)
     more = RULES + "pattern large from payments match t define t as amount > 90;"
     events = [
@@ -130,7 +134,7 @@ def test_a_crash_between_any_two_steps_changes_no_answer(tmp_path: Path) -> None
 
     def steps(core: Core, at: int) -> Any:
         if at == 30:
-            core.change_rules(more)
+            core.change_rules(core.compiled(more))
         if at % 7 == 3:
             return take(core, events[at], events[at - 1], events[at])
         return take(core, events[at])
@@ -184,7 +188,7 @@ def test_time_that_has_passed_by_the_clock_has_passed_after_a_crash(
 def test_rules_that_were_put_stay_until_the_file_changes(tmp_path: Path) -> None:
     put = RULES.replace("> 50", "> 40")
     core, durability = core_of(tmp_path)
-    core.change_rules(put)
+    core.change_rules(core.compiled(put))
     crash(core, durability)
     core, durability = core_of(tmp_path)
     assert core.detector.rules.text == put
