@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,8 +105,8 @@ def rules() -> cep.Rules:
     return cep.compile(RULES)
 
 
-def new_detector() -> cep.Detector:
-    return cep.Detector(rules(), ahead=timedelta(days=1), clock=lambda: NOON_US)
+def new_detector(of_rules: str | None = None) -> cep.Detector:
+    return cep.Detector(of_rules or rules(), ahead=timedelta(days=1), clock=lambda: NOON_US)
 
 
 class Feed:
@@ -149,9 +150,32 @@ def test_a_value_that_does_not_fit_costs_its_event_and_no_other(name: str) -> No
     goes_on_from_its_snapshot(detector, feed)
 
 
-def goes_on_from_its_snapshot(detector: cep.Detector, feed: Feed) -> None:
+def test_so_it_is_where_single_events_go_past_the_columns() -> None:
+    """Which they do where there are patterns alone: good events and hostile ones in turn."""
+    patterns = RULES[: RULES.index("aggregate")]
+    patterns += "pattern much from s by i match a define a as f > 10 and t like 'x%';"
+    detector, feed = new_detector(patterns), Feed()
+    reader = detector._running and detector._running.reader
+    assert reader is not None
     detector.process(feed.event(i=1, k="last"))
-    restored = cep.Detector.from_snapshot(detector.snapshot(), rules(), clock=lambda: NOON_US)
+    for value, misfits in VALUES.values():
+        for field in FIELDS:
+            result = detector.process(feed.event(**{field: value}))
+            wrong = field in misfits.split()
+            is_old = field == "ts" and not wrong
+            assert (len(result.errors), len(result.late)) == (int(wrong), int(is_old)), field
+            good = detector.process(feed.event())
+            assert (good.events, len(good.errors)) == (1, 0)
+    assert [match.pattern for match in detector.process(feed.event(i=2, k="last"))] == ["pair"]
+    goes_on_from_its_snapshot(detector, feed, patterns)
+
+
+def goes_on_from_its_snapshot(
+    detector: cep.Detector, feed: Feed, of_rules: str | cep.Rules | None = None
+) -> None:
+    detector.process(feed.event(i=1, k="last"))
+    of_rules = of_rules or rules()
+    restored = cep.Detector.from_snapshot(detector.snapshot(), of_rules, clock=lambda: NOON_US)
     end = feed.event(i=2, k="last")
     assert [match.pattern for match in restored.process(end)] == ["pair"]
     assert [match.pattern for match in detector.process(end)] == ["pair"]
@@ -309,3 +333,22 @@ def test_where_a_key_is_missing_the_error_names_unknown_fields(
         detector.process(event | unknown)
     with_time = detector.process_batch([event | {"ts": "2025-03-03", "card": "x"}, event])
     assert "time 'ts' is NULL; the events have" in with_time.errors[0].reason
+
+
+# -- long texts ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", ["k", "t"])
+@pytest.mark.parametrize("only_patterns", [False, True])
+def test_long_texts_that_nobody_needs_any_more_are_let_go(
+    field: str, only_patterns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few keys, texts and events are not worth cleaning, unless they are long."""
+    monkeypatch.setattr("cep.engine.state.cleaning.WEIGHT_KEPT_MIN", 10_000)
+    of_rules = RULES[: RULES.index("aggregate")] if only_patterns else RULES
+    detector = cep.Detector(of_rules, clock=lambda: NOON_US)
+    for number in range(300):
+        text = f"x{number}".ljust(1_000, "-")
+        event = {"ts": number * 600_000, "k": "x", "i": 1, "f": 1.0, "b": True, "t": "x"}
+        detector.process(event | {field: text})
+    assert detector.checkpoint(tmp_path).size_bytes < 150_000

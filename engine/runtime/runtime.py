@@ -36,6 +36,7 @@ from cep.engine.runtime.stages import Stages
 from cep.engine.runtime.task import Begun, Task, Wiring, Worked, late_batches
 from cep.engine.single.events import SingleEvents, goes_one_by_one
 from cep.engine.single.reading import NotPlainError
+from cep.engine.state.cleaning import Cleaning
 from cep.engine.state.event_store import take_rows
 from cep.engine.state.families import RunFamily
 from cep.engine.state.interning import TextCodes
@@ -96,7 +97,7 @@ class Runtime:
         self._shown = {node.name for node in flow.nodes if node.kind is not NodeKind.PATTERN}
         self._derived = [_DerivedTask(flow, plan, wiring) for plan in derived]
         self._texts.pin()  # constants of conditions keep their codes
-        self._texts_worth_cleaning = TEXTS_KEPT_MIN
+        self._cleaning = Cleaning(TEXTS_KEPT_MIN)
         self._is_whole = True
         self._single: SingleEvents | None = None
 
@@ -162,7 +163,7 @@ class Runtime:
         except BaseException:
             self._is_whole = False
             raise
-        if len(self._texts) >= self._texts_worth_cleaning:
+        if self._cleaning.is_due(len(self._texts), self._texts.characters):
             self._forget_texts()
         return output
 
@@ -261,22 +262,21 @@ class Runtime:
 
     @property
     def _texts_are_many(self) -> bool:
-        return len(self._texts) >= self._texts_worth_cleaning or any(
-            task.enricher.texts_are_many for task in self.tasks
-        )
+        is_due = self._cleaning.is_due(len(self._texts), self._texts.characters)
+        return is_due or any(task.enricher.texts_are_many for task in self.tasks)
 
     def _forget_texts(self) -> None:
         """Let go of texts that no run and no window holds, now and then: while nothing runs."""
         for task in self.tasks:
             task.enricher.forget_texts()
-        if len(self._texts) < self._texts_worth_cleaning:
+        if not self._cleaning.is_due(len(self._texts), self._texts.characters):
             return
         holders = self._text_holders()
         used = [holder.used_texts() for holder in holders]
         renamed = self._texts.keep(np.unique(np.concatenate([np.empty(0, np.int64), *used])))
         for holder in holders:
             holder.rename_texts(renamed)
-        self._texts_worth_cleaning = max(2 * len(self._texts), TEXTS_KEPT_MIN)
+        self._cleaning.done(len(self._texts), self._texts.characters)
 
     def _families(self) -> Iterator[RunFamily]:
         """All runs of patterns."""

@@ -112,7 +112,7 @@ class TaskShard:
             failures,
             [window.take_failures(self.number) for window in self._windows],
             NONE if base is None else _joined([s.sequences_from(base) for s in families]),
-            _joined([runs.sequences_from(0) for runs in families]) if all_live else None,
+            _joined([runs.live_sequences() for runs in families]) if all_live else None,
         )
 
     def told(self) -> list[Told]:

@@ -34,6 +34,7 @@ from cep.engine.runtime.reporting import Reporter
 from cep.engine.runtime.shard import HandedOver, TaskShard, Told, joined
 from cep.engine.runtime.stages import Stages, results_of
 from cep.engine.runtime.window_node import WindowNode
+from cep.engine.state.cleaning import Cleaning
 from cep.engine.state.event_store import EventStore, take_rows
 from cep.engine.state.families import BEGINNING, FromRuns
 from cep.engine.state.interning import TextCodes
@@ -149,7 +150,7 @@ class Task:
         ]
         self.store = EventStore()
         self.reporter = Reporter(self.nodes, self.operators, self.store, wiring.hidden, wiring.read)
-        self._events_kept = EVENTS_KEPT_MIN
+        self._cleaning = Cleaning(2 * EVENTS_KEPT_MIN)
         self._wants_live = False  # events are worth forgetting
         self.sequence = 0
         self.next_sequence = 0  # of the events that no shard has been offered yet
@@ -389,20 +390,25 @@ class Task:
         live = [h.live for h in handed if h.live is not None]
         if self._wants_live and live:
             self.store.keep(np.concatenate(live))
-            self._events_kept = max(len(self.store), EVENTS_KEPT_MIN)
-        self._wants_live = len(self.store) > 2 * self._events_kept
+            self._cleaning.done(len(self.store), self.store.weight)
+        self._wants_live = self._cleaning.is_due(len(self.store), self.store.weight)
 
     def took_one(self, time_us: int) -> None:
         """One event has gone through all operators past the columns (`SingleEvents`)."""
         self.sequence = self.next_sequence = self.next_sequence + 1
         self.last_us = time_us
 
+    @property
+    def events_weigh_much(self) -> bool:
+        """Whether events take so much memory that `forget_events` cannot wait."""
+        return self.store.weight >= self._cleaning.weight
+
     def forget_events(self) -> None:
         """Let go of events that no run holds, where they have become many."""
-        if len(self.store) > 2 * self._events_kept:
-            live = [runs.sequences_from(0) for f in self.families for runs in f.shards]
+        if self._cleaning.is_due(len(self.store), self.store.weight):
+            live = [runs.live_sequences() for f in self.families for runs in f.shards]
             self.store.keep(np.concatenate([np.empty(0, np.int64), *live]))
-            self._events_kept = max(len(self.store), EVENTS_KEPT_MIN)
+            self._cleaning.done(len(self.store), self.store.weight)
 
     # ------------------------------------------------------------------ state
 

@@ -159,7 +159,7 @@ class SingleEvents:
             if family.runs.is_worth_compacting():
                 family.runs.tidy(family.time.now_us)
         self._captured += 1
-        if self._captured % TIDY_EVERY == 0:
+        if self._captured % TIDY_EVERY == 0 or self._task.events_weigh_much:
             self._task.forget_events()
 
 

@@ -29,9 +29,16 @@ class EventStore:
         self._batches: list[EventBatch] = []
         self._waiting: list[tuple[int, int, Sequence[Any]]] = []  # sequence, time, values
         self._schema: pa.Schema | None = None  # of those that wait
+        self._waiting_weight = 0  # characters
+        self._weight = 0  # bytes of the others
 
     def __len__(self) -> int:
         return sum(len(s) for s in self._sequences) + len(self._waiting)
+
+    @property
+    def weight(self) -> int:
+        """How much the events take, about in bytes. O(1)."""
+        return self._weight + self._waiting_weight
 
     @property
     def bytes_held(self) -> int:
@@ -49,6 +56,7 @@ class EventStore:
         """Take in one event of a feed of one stream, above those held, as values of its columns."""
         self._schema = schema
         self._waiting.append((sequence, time_us, values))
+        self._waiting_weight += sum(len(value) for value in values if type(value) is str)
         if len(self._waiting) >= WAITING_MAX:
             self._gather()
 
@@ -57,13 +65,14 @@ class EventStore:
         if self._waiting:
             assert self._schema is not None
             sequences, times, rows = zip(*self._waiting, strict=True)
-            self._waiting = []
+            self._waiting, self._waiting_weight = [], 0
             table = table_of_rows(rows, self._schema)
             batch = EventBatch(table, np.array(times, np.int64))
             self._add(np.array(sequences, np.int64), batch)
 
     def _add(self, sequences: Int64s, batch: EventBatch) -> None:
         if len(sequences):
+            self._weight += batch.table.nbytes
             self._sequences.append(sequences)
             self._batches.append(replace(batch, position=None))
         if len(self._batches) > CHUNKS_MAX:
@@ -96,7 +105,7 @@ class EventStore:
         self._merge()
         rows = np.flatnonzero(np.isin(self._sequences[0], sequences))
         batch, held = take_rows(self._batches[0], rows), self._sequences[0][rows]
-        self._batches, self._sequences = [], []
+        self._batches, self._sequences, self._weight = [], [], 0
         self.add(held, batch)
 
     def snapshot(self) -> Snapshot:
@@ -111,7 +120,8 @@ class EventStore:
 
     def restore(self, saved: Mapping[str, Value]) -> None:
         """Hold what a snapshot holds and nothing else."""
-        self._batches, self._sequences, self._waiting = [], [], []
+        self._batches, self._sequences, self._weight = [], [], 0
+        self._waiting, self._waiting_weight = [], 0
         if saved:
             batch = EventBatch(saved["events"], saved["time_us"], saved.get("stream"))
             self.add(saved["sequence"], batch)

@@ -182,6 +182,11 @@ class RunFamily:
             self.runs.tidy(self.time.now_us)
         return self.runs.sequences_from(sequence)
 
+    def live_sequences(self) -> Int64s:
+        """The events that must be kept, in any order, and no others. O(runs and their events)."""
+        self.runs.tidy(self.time.now_us)
+        return self.runs.sequences_from(0)
+
     # ------------------------------------------------------------------ what came out
 
     def told(self) -> list[tuple[int, FromRuns]]:

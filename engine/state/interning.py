@@ -80,6 +80,11 @@ class KeyCodes:
         """The size of the tables of codes; texts are not in it."""
         return sum(codes.bytes_held for codes in (*self._parts, *self._pairs))
 
+    @property
+    def characters(self) -> int:
+        """Of the texts of all keys."""
+        return sum(texts.characters for texts in self._texts if texts is not None)
+
     def encode(self, columns: Sequence[Column], rows: Int64s) -> Int64s:
         """Codes of the keys in these rows, shape (len(rows),); no NULLs among them."""
         parts = [self._integers(i, column, rows) for i, column in enumerate(columns)]

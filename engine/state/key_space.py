@@ -18,6 +18,7 @@ import numpy as np
 from cep.engine.algebra.expression import DataType, Field
 from cep.engine.batch import Bools, EventBatch, Int64s
 from cep.engine.columns.evaluator import Column, ColumnEvaluator
+from cep.engine.state.cleaning import Cleaning
 from cep.engine.state.interning import KeyCodes, saved_keys
 from cep.engine.state.key_groups import Groups, KeyGrouping, by_shard, key_groups, shard_of
 from cep.engine.state.snapshot import Parts, Snapshot, Value
@@ -87,21 +88,21 @@ class KeyShard:
     def __init__(self, types: Sequence[DataType]) -> None:
         self.codes = KeyCodes(types)
         self.states: list[KeyedState] = []
-        self._worth_cleaning = KEYS_KEPT_MIN
+        self._cleaning = Cleaning(KEYS_KEPT_MIN)
 
     def forget_idle_keys(self) -> None:
         """Give new codes to the keys that have state and forget the others, now and then."""
-        if len(self.codes) < self._worth_cleaning:
+        if not self._cleaning.is_due(len(self.codes), self.codes.characters):
             return
         active = np.zeros(len(self.codes), np.bool_)
         for state in self.states:
             active[state.active_keys()] = True
         kept = np.flatnonzero(active)
-        if 2 * len(kept) <= len(active):
+        if 2 * len(kept) <= len(active) or self.codes.characters >= self._cleaning.weight:
             self.codes = self.codes.keep(kept)
             for state in self.states:
                 state.keep_keys(kept)
-        self._worth_cleaning = max(2 * len(self.codes), KEYS_KEPT_MIN)
+        self._cleaning.done(len(self.codes), self.codes.characters)
 
 
 class KeySpace:

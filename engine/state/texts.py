@@ -85,6 +85,7 @@ class TextCodes:
         self._lock = Lock()
         self._code: dict[str, int] = {}
         self._texts: list[str] = []
+        self.characters = 0  # of all of them
         self._pinned = 0
         self._order: Int64s = _NONE  # codes by text
         self._rank: Int64s = _NONE
@@ -108,6 +109,7 @@ class TextCodes:
         found = self._code.setdefault(text, len(self._texts))
         if found == len(self._texts):
             self._texts.append(text)
+            self.characters += len(text)
         return found
 
     def text(self, code: int) -> str:
@@ -229,6 +231,7 @@ class TextCodes:
         texts = self._texts
         self._texts = [texts[i] for i in np.flatnonzero(kept).tolist()]
         self._code = {text: code for code, text in enumerate(self._texts)}
+        self.characters = sum(map(len, self._texts))
         self._written = [written.filter(pa.array(kept))]
         self._order = self._rank = _NONE
         self._seen.forget()

@@ -37,6 +37,7 @@ from cep.engine.operators.features.values import (
     results_array,
 )
 from cep.engine.operators.fed import Failure, Fed
+from cep.engine.state.cleaning import Cleaning
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.snapshot import Parts, Snapshot
 
@@ -93,7 +94,7 @@ class FeatureOperator:
         self._stream = streams[group.first.stream]
         self._source = streams[group.source]
         self._texts = TextCodes()
-        self._texts_worth_cleaning = TEXTS_KEPT_MIN
+        self._cleaning = Cleaning(TEXTS_KEPT_MIN)
         self._queues = [QueueState(self.plan, capacity) for _ in range(shards)]
         excluding = group.first.excluding_current
         in_python = self.plan.in_python
@@ -101,6 +102,7 @@ class FeatureOperator:
             ValueQueues(in_python, functions, group.over, excluding)
             for _ in range(shards if in_python else 0)
         ]
+        self._past_us: list[int | None] = [None] * shards  # no event up to then will come
         # Without anything for the kernels to keep, Python's queues are all there is.
         self._uses_kernels = bool(self.plan.answered)
 
@@ -177,6 +179,7 @@ class FeatureOperator:
 
     def advance_to(self, shard: int, time_us: int) -> None:
         """No event with time <= time_us will come any more."""
+        self._past_us[shard] = time_us
         self._queues[shard].advance_to(time_us)
         if self._values:
             self._values[shard].advance_to(time_us)
@@ -302,7 +305,11 @@ class FeatureOperator:
     # ------------------------------------------------------------------ keys and snapshots
 
     def active_keys(self, shard: int, time_us: int | None = None) -> Int64s:
-        """Codes of the keys that hold something an event later than time_us could see."""
+        """Codes of the keys that hold something an event later than time_us could see.
+
+        None: an event that can still come.
+        """
+        time_us = self._past_us[shard] if time_us is None else time_us
         found = self._queues[shard].active_keys(time_us)
         if self._values:
             found = np.union1d(found, self._values[shard].active_keys(time_us))
@@ -363,7 +370,7 @@ class FeatureOperator:
     @property
     def texts_are_many(self) -> bool:
         """Whether texts are worth forgetting."""
-        return len(self._texts) >= self._texts_worth_cleaning
+        return self._cleaning.is_due(len(self._texts), self._texts.characters)
 
     def forget_texts(self) -> None:
         """Let go of texts that no queue holds, now and then; while no slice is prepared."""
@@ -375,7 +382,7 @@ class FeatureOperator:
         texts, self._texts = self._texts, TextCodes()
         for code in held.tolist():
             self._texts.code(texts.text(code))
-        self._texts_worth_cleaning = max(2 * len(held), TEXTS_KEPT_MIN)
+        self._cleaning.done(len(held), self._texts.characters)
 
 
 def _aggregates_of(value: Expression) -> list[Aggregated]:

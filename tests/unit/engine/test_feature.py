@@ -395,7 +395,7 @@ def test_a_key_is_active_while_a_later_event_could_see_something() -> None:
 def test_texts_that_no_queue_holds_are_forgotten() -> None:
     driver = Driver([feature(agg("max", "t"), Over(range_us=3))])
     for n in range(50):
-        driver.operator._texts_worth_cleaning = 8
+        driver.operator._cleaning.entries = 8
         driver.feed([happening(n, t=f"{n:03}"), happening(n, t=f"{n:03} again")])
     assert driver.found["f"][-1] == "049 again"
     assert len(driver.operator._texts) < 20

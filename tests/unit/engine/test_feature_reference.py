@@ -125,7 +125,7 @@ def run(driver: Driver, events: list[Happening], cuts: list[int], acts: list[str
         elif act == "restart":
             driver.restart(1 + number % 3)
         elif act == "texts":
-            driver.operator._texts_worth_cleaning = 0
+            driver.operator._cleaning.entries = 0
 
 
 def assert_equal(found: list[Any], expected: list[Any], feature: Feature) -> None:
