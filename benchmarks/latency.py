@@ -1,6 +1,6 @@
 """How long single events take, and small batches, in a process of its own -> a line of JSON.
 
-    python -m benchmarks.latency '{"rules": "...", "rows": 1000000, "cards": 50000, ...}'
+    python -m benchmarks.latency '{"patterns": 100, "rows": 1000000, "cards": 50000, ...}'
 
 Events are dicts, made before anything is measured. A thread of the same process, on the same core,
 writes a checkpoint every `every_s`; the events that wait for it are measured like the others.
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 import cep
+from benchmarks.queries import declared, many_rules, rules
 from benchmarks.stateful import memory_mb
 from cep.datasets import benchmark_transactions
 
@@ -30,11 +31,14 @@ WARM = 2_000  # events that load the kernels and are not measured
 BEFORE_S = 2.0  # of work until the first checkpoint
 
 
-def measured_calls(rules: str, rows: int, cards: int, batch: int | None, every_s: float) -> Numbers:
+def measured_calls(
+    patterns: int, rows: int, cards: int, batch: int | None, every_s: float
+) -> Numbers:
     """One pass over the events. `batch`: events per call, None: they come one by one."""
+    text = declared(rules("Q1") if patterns == 1 else many_rules(patterns))
     table = benchmark_transactions(rows, cards)
     before_mb, begun = memory_mb(), time.perf_counter()
-    compiled = cep.compile(rules)
+    compiled = cep.compile(text)
     compile_s = time.perf_counter() - begun
     detector = cep.Detector(compiled)
     start_s = time.perf_counter() - begun - compile_s

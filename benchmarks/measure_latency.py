@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from benchmarks.measure_stateful import StateSize
 from benchmarks.process import WrongOutputError, measured
-from benchmarks.queries import declared, many_rules, rules
 from benchmarks.report_table import table
 
 WORKER = "benchmarks.latency"
@@ -63,7 +62,7 @@ def _measured(
     name = f"{events}, {f'{patterns:,} patterns' if patterns > 1 else 'Q1'}"
     say(name)
     job = {
-        "rules": declared(rules("Q1") if patterns == 1 else many_rules(patterns)),
+        "patterns": patterns,
         "rows": size.rows // 2 // (1 if patterns == 1 else max(patterns // 50, 4)),
         "cards": size.keys,
         "batch": batch,
