@@ -14,14 +14,14 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Event, Thread
+from contextlib import AbstractContextManager
+from threading import Event
 from typing import Any
 
 import numpy as np
 
 import cep
+from benchmarks.beside import beside
 from benchmarks.queries import declared, many_rules, rules
 from benchmarks.stateful import memory_mb
 from cep.datasets import benchmark_transactions
@@ -84,14 +84,12 @@ def _passed(
     return nanoseconds / 1e9, matches, written
 
 
-@contextmanager
 def _checkpoints(
     detector: cep.Detector, folder: str, every_s: float, seconds: list[float]
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Written by another thread: the first soon, then one every so many seconds."""
-    stopping = Event()
 
-    def write() -> None:
+    def write(stopping: Event) -> None:
         wait_s = min(BEFORE_S, every_s)
         while not stopping.wait(wait_s):
             begun = time.perf_counter()
@@ -99,13 +97,7 @@ def _checkpoints(
             seconds.append(time.perf_counter() - begun)
             wait_s = every_s
 
-    thread = Thread(target=write)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join()
+    return beside(write)
 
 
 def counts_of(seconds: np.ndarray[Any, np.dtype[np.float64]]) -> list[int]:

@@ -14,15 +14,16 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 
 import cep
+from benchmarks.beside import beside
 from cep.observability.prometheus import DetectorCollector
 
 Numbers = dict[str, Any]
@@ -65,12 +66,12 @@ class Work:
         return Work(self.rules, self.calls[: max(int(seconds / per_call), 1)], self.batch)
 
 
-@contextmanager
-def _scraped(registry: CollectorRegistry, seconds: list[float], first_s: float) -> Iterator[None]:
+def _scraped(
+    registry: CollectorRegistry, seconds: list[float], first_s: float
+) -> AbstractContextManager[None]:
     """When the process has worked for `first_s`, and after every second more."""
-    stopping = Event()
 
-    def scrape() -> None:
+    def scrape(stopping: Event) -> None:
         due = time.process_time() + first_s
         while not stopping.is_set():
             if time.process_time() >= due:
@@ -80,13 +81,7 @@ def _scraped(registry: CollectorRegistry, seconds: list[float], first_s: float) 
                 seconds.append(time.thread_time() - begun)
             stopping.wait(first_s / 10)
 
-    thread = Thread(target=scrape)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join()
+    return beside(scrape)
 
 
 def main(
