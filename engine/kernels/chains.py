@@ -6,11 +6,15 @@ from cep.engine.kernels.jit import kernel
 from cep.engine.kernels.layout import (
     KEY_HEAD,
     KEY_WAITING,
+    NODE_CHILD,
     NODE_PARENT,
     NODE_SEQUENCE,
+    NODE_SIBLING,
     NODE_VARIABLE,
+    NODES,
     RUN_NEXT,
     RUN_NODE,
+    START_CHILD,
     WAITING_NEXT,
     WAITING_NODE,
     Arena,
@@ -77,6 +81,31 @@ def mark_reachable(arena: Arena, keys: Int64s, reachable: Int64s) -> None:
                 reachable[node] = 1
                 node = arena.nodes[node, NODE_PARENT]
             waiting = arena.waiting[waiting, WAITING_NEXT]
+
+
+@kernel
+def keep_reachable(arena: Arena, number: Int64s) -> None:
+    """Move up the nodes for which `number` is 1; of those it is the new number afterwards.
+
+    A node stands behind its parent, before and after. Siblings are looked for among the captures of
+    one event, which is over by now.
+    """
+    nodes, registers, kept = arena.nodes, arena.registers, 0
+    for node in range(number.size):
+        if number[node] == 0:
+            continue
+        number[node] = kept
+        for column in range(nodes.shape[1]):
+            nodes[kept, column] = nodes[node, column]
+        for register in range(registers.shape[1]):
+            registers[kept, register] = registers[node, register]
+        if nodes[kept, NODE_PARENT] >= 0:
+            nodes[kept, NODE_PARENT] = number[nodes[kept, NODE_PARENT]]
+        nodes[kept, NODE_CHILD] = -1
+        nodes[kept, NODE_SIBLING] = -1
+        kept += 1
+    arena.counters[START_CHILD] = -1
+    arena.counters[NODES] = kept
 
 
 @kernel

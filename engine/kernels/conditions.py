@@ -36,10 +36,10 @@ class Conditions(NamedTuple):
 
     atoms (a, 5); conditions (c, 4): first part, end, first user, end; parts (p,): atoms, in the
     order in which a condition decides; users (u, 2): pattern and bit; groups (g, 6) of entries
-    (e, 2), which are sorted by constant; always (w,): conditions without access; patterns (n, 2):
-    the bits that hold for any event, and whether an event without a bit is of interest. start,
-    code, constants: programs, as in `layout.Programs`; first those of atoms, then those of values.
-    Names in _f are the same memory as floats.
+    (e, 2), which are sorted by constant; always (w,): conditions without access; patterns (n, 4):
+    the bits that hold for any event, whether an event without a bit is of interest, the family, and
+    the place in it; family after family. start, code, constants: programs as in `layout.Programs`,
+    first those of atoms, then those of values. Names in _f are the same memory as floats.
     """
 
     atoms: Int64s
@@ -65,16 +65,19 @@ CONDITION_FIELDS = 4
 GROUP_INPUT, GROUP_COMPARISON, GROUP_FLOAT, GROUP_ENTRIES, GROUP_ENTRIES_END = range(5)
 GROUP_CAN_FAIL = 5  # its conditions must be looked at where the input is NULL: they may fail
 GROUP_FIELDS = 6
+PATTERN_ALWAYS, PATTERN_RESTLESS, PATTERN_FAMILY, PATTERN_MEMBER = range(4)
+PATTERN_FIELDS = 4
 EQUAL, UNEQUAL, LESS, LESS_OR_EQUAL, GREATER, GREATER_OR_EQUAL = range(6)  # comparisons
 
 
 class Asked(NamedTuple):
     """One event and what is found out about it.
 
-    inputs (i, 2): words and their states; truths (a, 2): of atoms, and for which event; masks (n,):
-    per pattern which conditions hold; touched (n,): the first of them are the patterns, ascending,
-    to which the event is of interest; values (v, 2): words and states of what programs across
-    events read and no field is.
+    inputs (i, 2): words and their states; truths (a, 2): of atoms, and for which event. The event
+    is of interest to some of the patterns, in their order: masks (n,): which conditions hold for
+    each of them, members (n,): its place in its family, families (f, 2): the number of each of
+    their families, and where its patterns end. values (v, 2): words and states of what programs
+    across events read and no field is.
     """
 
     inputs: Int64s
@@ -83,15 +86,18 @@ class Asked(NamedTuple):
     slots: Int64s
     slots_f: Floats
     masks: Int64s
-    touched: Int64s
+    members: Int64s
+    families: Int64s
     values: Int64s
     counters: Int64s
 
 
 INPUT_WORD, INPUT_STATE = range(2)
 NULL, VALID, FAULTY, PENDING = range(4)  # INPUT_STATE; PENDING: not computed, perhaps not needed
-EVENTS, VALUES_BEGIN, WANTED = range(3)  # counters: asked so far; the first program of a value;
-COUNTERS = 3  # and the number, plus 1, of a pending input that was needed, 0 where none was
+EVENTS, VALUES_BEGIN = 0, 1  # counters: asked so far; the first program of a value
+WANTED = 2  # the number, plus 1, of a pending input that was needed, 0 where none was
+TOUCHED_FAMILIES = 3
+COUNTERS = 4
 COULD_NOT = word(-1)
 
 
@@ -257,29 +263,44 @@ def compute_values(conditions: Conditions, asked: Asked) -> bool:
     return True
 
 
+@inlined
+def gather(conditions: Conditions, asked: Asked) -> int:
+    """Move what the event is of interest to to the front; how many patterns that are."""
+    touched, families, last = 0, 0, -1
+    for pattern in range(asked.masks.size):
+        if asked.masks[pattern] == 0 and conditions.patterns[pattern, PATTERN_RESTLESS] == 0:
+            continue
+        asked.masks[touched] = asked.masks[pattern]
+        asked.members[touched] = conditions.patterns[pattern, PATTERN_MEMBER]
+        touched += 1
+        if conditions.patterns[pattern, PATTERN_FAMILY] != last:
+            last = conditions.patterns[pattern, PATTERN_FAMILY]
+            asked.families[families, 0] = last
+            families += 1
+        asked.families[families - 1, 1] = touched
+    asked.counters[TOUCHED_FAMILIES] = families
+    return touched
+
+
 @kernel
 def evaluate(conditions: Conditions, asked: Asked) -> int:
     """Ask all of one event; the number of patterns that it touches, or COULD_NOT.
 
-    Writes masks, touched and, where patterns are touched, values. Where it could not because an
-    input is pending, that is the one WANTED. O(patterns + conditions touched), the first with a
-    very small constant.
+    Writes masks, members, families and, where patterns are touched, values. Where it could not
+    because an input is pending, that is the one WANTED. O(patterns + conditions touched), the first
+    with a very small constant.
     """
     asked.counters[EVENTS] += 1
     asked.counters[WANTED] = 0
     for pattern in range(asked.masks.size):
-        asked.masks[pattern] = conditions.patterns[pattern, 0]
+        asked.masks[pattern] = conditions.patterns[pattern, PATTERN_ALWAYS]
     for at in range(conditions.always.size):
         if not ask(conditions, asked, conditions.always[at]):
             return COULD_NOT
     for group in range(conditions.groups.shape[0]):
         if not ask_group(conditions, asked, group):
             return COULD_NOT
-    touched = 0
-    for pattern in range(asked.masks.size):
-        if asked.masks[pattern] != 0 or conditions.patterns[pattern, 1] != 0:
-            asked.touched[touched] = pattern
-            touched += 1
+    touched = gather(conditions, asked)
     if touched > 0 and not compute_values(conditions, asked):
         return COULD_NOT
     return touched

@@ -10,6 +10,7 @@ from cep.engine.kernels.jit import helper, inlined, kernel
 from cep.engine.kernels.layout import (
     BLOCKED,
     CLOSING,
+    DONE,
     DROPPED,
     HAS_WINDOWS,
     KEEP_TIMEOUTS,
@@ -79,9 +80,7 @@ def first_deadline(automaton: Automaton, arena: Arena, keys: Int64s, key: int) -
 
 
 @helper
-def time_out(automaton: Automaton, arena: Arena, node: int, at_us: int, since: int) -> None:
-    if not automaton.settings[KEEP_TIMEOUTS]:
-        return
+def time_out(arena: Arena, node: int, at_us: int, since: int) -> None:
     at = arena.counters[TIMED_OUT]
     before = at - 1
     while before >= since and arena.timed_out[before, OUT_AT_US] == at_us:
@@ -106,11 +105,12 @@ def expire_key(automaton: Automaton, arena: Arena, keys: Int64s, key: int, now_u
             end_due_runs(automaton, arena, keys, key, due, since)
         else:
             end_first_runs(automaton, arena, keys, key, due, since)
-        release(automaton, arena, keys, key, due, NO_EVENT, NO_EVENT)
+        if arena.counters[DONE] > 0 or keys[key, KEY_WAITING] >= 0:
+            release(automaton, arena, keys, key, due, NO_EVENT, NO_EVENT)
         due = first_deadline(automaton, arena, keys, key)
 
 
-@helper
+@inlined
 def end_first_runs(
     automaton: Automaton, arena: Arena, keys: Int64s, key: int, due: int, since: int
 ) -> None:
@@ -138,7 +138,7 @@ def end_due_runs(
         run = following
 
 
-@helper
+@inlined
 def end_run(automaton: Automaton, arena: Arena, run: int, at_us: int, since: int) -> None:
     """`since`: the first row of `timed_out` that may tell of the same key and time."""
     node = arena.runs[run, RUN_NODE]
@@ -149,7 +149,8 @@ def end_run(automaton: Automaton, arena: Arena, run: int, at_us: int, since: int
         complete(automaton, arena, node, arena.runs[run, RUN_START], at_us, NEVER)
     else:
         trace_run(arena, run, at_us, NO_EVENT, TIME_UP)
-        time_out(automaton, arena, node, at_us, since)
+        if automaton.settings[KEEP_TIMEOUTS]:
+            time_out(arena, node, at_us, since)
 
 
 # ---------------------------------------------------------------------- all keys, and those due

@@ -241,12 +241,7 @@ class MatchShard:
         self, interest: Interest, rows: Int64s, codes: Int64s, masks: Int64s, faults: Faults
     ) -> None:
         begins = masks & self._operator.tables.automaton.settings[layout.START_ANY] != 0
-        if self.family.size > 1:
-            codes = self.family.codes_of(self.member, codes, begins)
-            known = np.flatnonzero(codes >= 0)
-            rows, codes, masks, begins = rows[known], codes[known], masks[known], begins[known]
-            if len(rows) == 0:
-                return
+        codes = self.family.codes_of(self.member, codes)
         slots = self.runs.slots_of(codes, begins, int(interest.fed.batch.time_us[rows[0]]))
         events = self._operator.events(interest, rows, slots, masks, self.constants)
         self.runs.process(events)

@@ -127,8 +127,6 @@ class TaskShard:
         """Let go of keys without state, now and then; behind `hand_over`, which names keys."""
         for space in self._spaces.values():
             space.forget_idle_keys(self.number)
-        for runs, _ in self.families:
-            runs.forget_idle_pairs()
 
 
 def _joined(parts: Sequence[Int64s]) -> Int64s:

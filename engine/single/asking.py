@@ -181,27 +181,29 @@ class Questions:
     asked: kernel.Asked
 
 
-def build_questions(askers: Sequence[Asker], values: Sequence[Expression]) -> Questions:
-    """`values`: what is computed of each event beside the conditions."""
+def build_questions(families: Sequence[Sequence[Asker]], values: Sequence[Expression]) -> Questions:
+    """`families`: what their members ask; `values`: what is computed beside the conditions."""
     tables = _Tables()
-    base = [0] * len(askers)
-    for number, asker in enumerate(askers):
-        for bit, condition in enumerate(asker.conditions):
-            if condition is None:
-                base[number] |= 1 << bit
-            else:
-                tables.add(number, bit, condition)
+    patterns: list[tuple[int, ...]] = []
+    for family, askers in enumerate(families):
+        for member, asker in enumerate(askers):
+            always = 0
+            for bit, condition in enumerate(asker.conditions):
+                if condition is None:
+                    always |= 1 << bit
+                else:
+                    tables.add(len(patterns), bit, condition)
+            patterns.append((always, asker.restless, family, member))
     tables.values = [tables.program(expression) for expression in values]
-    restless = [asker.restless for asker in askers]
     return Questions(
         tuple(tables.machine.inputs),
         tables.texts,
-        _encode(tables, base, restless),
-        _asked(tables, len(askers)),
+        _encode(tables, _table(patterns, kernel.PATTERN_FIELDS)),
+        _asked(tables, len(patterns), len(families)),
     )
 
 
-def _asked(tables: _Tables, patterns: int) -> kernel.Asked:
+def _asked(tables: _Tables, patterns: int, families: int) -> kernel.Asked:
     programs = [*tables.programs, *tables.values]
     slots = np.zeros((max((slots_needed(p) for p in programs), default=0) + 2, 3), np.int64)
     inputs = np.zeros((len(tables.machine.inputs), 2), np.int64)
@@ -213,6 +215,7 @@ def _asked(tables: _Tables, patterns: int) -> kernel.Asked:
         slots.view(np.float64),
         np.zeros(patterns, np.int64),
         np.zeros(patterns, np.int64),
+        np.zeros((families, 2), np.int64),
         np.zeros((len(tables.values), 2), np.int64),
         np.zeros(kernel.COUNTERS, np.int64),
     )
@@ -220,7 +223,7 @@ def _asked(tables: _Tables, patterns: int) -> kernel.Asked:
     return asked
 
 
-def _encode(tables: _Tables, base: Sequence[int], restless: Sequence[bool]) -> kernel.Conditions:
+def _encode(tables: _Tables, patterns: Int64s) -> kernel.Conditions:
     atoms = _table(
         [(a.kind, a.input, a.comparison, a.constant, a.program) for a in tables.atoms],
         kernel.ATOM_FIELDS,
@@ -245,7 +248,7 @@ def _encode(tables: _Tables, base: Sequence[int], restless: Sequence[bool]) -> k
         entries,
         _floats(entries),
         always,
-        np.array([base, restless], np.int64).T.copy(),
+        patterns,
         np.cumsum([0, *map(len, programs)]).astype(np.int64),
         _table(code, 5),
         np.array(tables.machine.constants, np.int64),

@@ -11,7 +11,6 @@ has changed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ import pyarrow as pa
 from cep.engine.algebra.expression import DataType, Expression
 from cep.engine.algebra.plan import NodeKind
 from cep.engine.batch import EventBatch, Int64s
+from cep.engine.kernels.conditions import TOUCHED_FAMILIES
 from cep.engine.operators.match import Family, MatchOperator
 from cep.engine.results import ErrorBatch, Output
 from cep.engine.runtime.task import Task, error_batches
@@ -54,19 +54,15 @@ class SingleEvents:
     def __init__(self, task: Task, schema: pa.Schema) -> None:
         self._task = task
         self._schema = schema
-        order = [number for family in task.families for number in family.operators]
-        operators = [task.operators[number] for number in order]
+        operators = [task.operators[n] for family in task.families for n in family.operators]
         computed = {e: i for i, e in enumerate(_computed(operators))}
         questions = build_questions(
-            [Asker(one.own_conditions, not one.tables.flat.settles) for one in operators],
+            [self._askers(family) for family in task.families],
             list(computed),
         )
         self._asked = questions.asked
         self._inputs = Inputs(questions, schema)
         self._families = [self._family(family, computed) for family in task.families]
-        sizes = [len(family.operators) for family in task.families]
-        self._family_of = np.repeat(np.arange(len(sizes)), sizes)
-        self._first = np.cumsum([0, *sizes[:-1]])
         keys = {fields: self._keys_of(fields) for fields in task.spaces}
         self._keys = list(keys.values())
         self._keys_of_family = [keys[family.key] for family in task.families]
@@ -74,6 +70,10 @@ class SingleEvents:
         self._deadlines = Deadlines([family.runs.runs for family in self._families])
         self._captured = 0
         self.is_stale = True  # state has changed by other ways
+
+    def _askers(self, family: Family) -> list[Asker]:
+        operators = [self._task.operators[number] for number in family.operators]
+        return [Asker(one.own_conditions, not one.tables.flat.settles) for one in operators]
 
     def _family(self, family: Family, computed: Mapping[Expression, int]) -> SingleFamily:
         operators = [self._task.operators[number] for number in family.operators]
@@ -101,7 +101,7 @@ class SingleEvents:
             self.is_stale = False
         event = Event(values, time_us, self._task.next_sequence)
         stepped, is_captured = [], False
-        offered = list(self._touched(touched)) if touched else []
+        offered = list(self._touched()) if touched else []
         for number, _, _ in offered:
             self._families[number].compute_texts(event)
         for number, members, masks in offered:
@@ -110,14 +110,13 @@ class SingleEvents:
             stepped.append(number)
         return self._end(event, stepped, is_captured=is_captured)
 
-    def _touched(self, count: int) -> Iterator[tuple[int, Int64s, Int64s]]:
+    def _touched(self) -> Iterator[tuple[int, Int64s, Int64s]]:
         """(family, its members, their masks) of the patterns that the event touches."""
-        patterns = self._asked.touched[:count]
-        families, masks = self._family_of[patterns], self._asked.masks[patterns]
-        cuts = [0, *(np.flatnonzero(np.diff(families)) + 1).tolist(), count]
-        for begin, end in pairwise(cuts):
-            number = int(families[begin])
-            yield number, patterns[begin:end] - self._first[number], masks[begin:end]
+        members, masks, begin = self._asked.members, self._asked.masks, 0
+        count = self._asked.counters[TOUCHED_FAMILIES]
+        for number, end in self._asked.families[:count].tolist():
+            yield number, members[begin:end], masks[begin:end]
+            begin = end
 
     def _end(self, event: Event, stepped: list[int], *, is_captured: bool) -> Output | None:
         """Time comes to the event, and what was found comes out."""
@@ -134,8 +133,6 @@ class SingleEvents:
         if told or errors:
             output = Output(errors=errors)
             output.extend(self._task.reporter.report(sorted(told, key=lambda one: one.operator)))
-        for number in stepped:
-            self._families[number].runs.forget_idle_pairs()
         if is_captured:
             self._tidy(stepped)
         for keys in self._keys:

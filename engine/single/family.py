@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from cep.engine.algebra.expression import DataType, Expression, Field
 from cep.engine.algebra.plan import EVENT_TIME
-from cep.engine.batch import Bools, Int64s
+from cep.engine.batch import Int64s
 from cep.engine.kernels import layout
 from cep.engine.kernels.conditions import FAULTY, INPUT_STATE, INPUT_WORD, VALID
 from cep.engine.operators.fed import Failure
@@ -62,7 +62,6 @@ class SingleFamily:
         self._begins = int(operators[0].tables.automaton.settings[layout.START_ANY])
         self._ordered = machine.uses_text_order
         self._make_room(1, len(machine.inputs))
-        self._members = np.zeros(1, np.int64)  # of the events of the last step
         self._fields: list[tuple[int, int, Writer]] = []
         self._computed: list[tuple[int, int]] = []
         self._leaves: list[tuple[int, Leaf]] = []  # computed texts
@@ -82,6 +81,7 @@ class SingleFamily:
         self._words = np.zeros((events, inputs), np.int64)
         self._floats = self._words.view(np.float64)
         rank = np.empty(0, np.int64)
+        self._all = layout.Events(self._rows, self._words, self._floats, rank)
         self._one = layout.Events(self._rows[:1], self._words[:1], self._floats[:1], rank)
 
     # ------------------------------------------------------------------ events
@@ -123,36 +123,15 @@ class SingleFamily:
         self, event: Event, code: int, members: Int64s, masks: Int64s
     ) -> layout.Events | None:
         """The event once for each member where something can happen to the key."""
-        begins: Bools = masks & self._begins != 0
-        codes = self.runs.codes_of(members, np.full(len(members), code), begins)
-        known = np.flatnonzero(codes >= 0)
-        if len(known) == 0:
-            return None
-        if len(known) < len(codes):
-            codes, members, masks = codes[known], members[known], masks[known]
-            begins = begins[known]
-        slots = self.runs.runs.slots_of(codes, begins, event.time_us)
-        held = np.flatnonzero(slots >= 0)
-        if len(held) == 0:
-            return None
-        return self._events(event, slots[held], members[held], masks[held])
-
-    def _events(self, event: Event, slots: Int64s, members: Int64s, masks: Int64s) -> layout.Events:
-        count = len(slots)
-        if count > len(self._rows):
-            self._make_room(max(count, 2 * len(self._rows)), self._words.shape[1])
+        if len(members) > len(self._rows):
+            self._make_room(min(2 * len(members), self.runs.size), self._words.shape[1])
         valid = self._write_inputs(event)
-        rows, words = self._rows[:count], self._words[:count]
-        rows[:, layout.EVENT_TIME_US] = event.time_us
-        rows[:, layout.EVENT_SEQUENCE] = event.sequence
-        rows[:, layout.EVENT_KEY] = slots
-        rows[:, layout.EVENT_MASK] = masks
-        rows[:, layout.EVENT_VALID] = valid
-        rows[:, layout.EVENT_CONSTANTS] = members * self.runs.constants
-        words[1:] = words[0]
-        self._members = members
-        rank = self._one.text_rank
-        return self._ranked(layout.Events(rows, words, self._floats[:count], rank))
+        ROW.pack_into(self._rows.data, 0, event.time_us, event.sequence, 0, 0, valid, 0)
+        count = self.runs.runs.gather(code, members, masks, self.runs.constants, self._all)
+        if count == 0:
+            return None
+        rows, words, floats, rank = self._all
+        return self._ranked(layout.Events(rows[:count], words[:count], floats[:count], rank))
 
     def _ranked(self, events: layout.Events) -> layout.Events:
         return events._replace(text_rank=self._texts.rank()) if self._ordered else events
@@ -171,7 +150,8 @@ class SingleFamily:
         faults: dict[int, Faults] = {}
         for event, condition, code in runs.take_faults():
             if event >= 0:
-                member = 0 if self.runs.size == 1 else int(self._members[event])
+                slots = self._rows[event : event + 1, layout.EVENT_KEY]
+                member = int(runs.members_of(slots)[0])
                 faults.setdefault(member, {})[condition, code] = [0]
         for member, of_member in faults.items():
             failures = self._operators[member].kernel_failures(of_member)

@@ -16,6 +16,7 @@ from cep.engine.state.arena_snapshot import fill, gather, link_free, save
 from cep.engine.state.chains import Chains, Ended, nearest_runs
 from cep.engine.state.key_slots import KeySlots
 from cep.engine.state.limits import Limit, limited
+from cep.engine.state.pair_slots import PairSlots
 from cep.engine.state.snapshot import Parts, Snapshot
 
 NO_STATE = np.full(layout.KEY_FIELDS, -1, np.int64)  # the row of a key
@@ -31,6 +32,7 @@ class RunArena:
     Keys have a row in `keys` while they have state: what is held and what is walked over grows with
     the pattern's own open runs, not with all keys or all events. `capacity` is the first size of
     every buffer; tests make it tiny. `traced`: runs that end without a match are told, too.
+    `members`: how many patterns share the runs; of several, a key's code is that of a pair.
     """
 
     def __init__(
@@ -40,20 +42,22 @@ class RunArena:
         limit: Limit | None = None,
         *,
         traced: bool = False,
+        members: int = 1,
     ) -> None:
         self._tables = tables
         self._automaton = limited(tables.automaton, limit)
         if traced:
             self._automaton = _telling_time(self._automaton)
         self._nodes_at_last_count = capacity
-        self._slots = KeySlots()
+        self._slots: KeySlots | PairSlots = KeySlots()
+        if members > 1:
+            self._slots = PairSlots(members, capacity)
         self._found: list[Chains] = []
         self._timed_out: list[Chains] = []
         self._ended: list[Ended] = []
         self.arena = _empty_arena(tables, capacity)
         self.keys = _empty_keys(capacity)
         self._traced = traced
-        self.member_of: Callable[[Int64s], Int64s] = _alone  # of which pattern keys are
         self.settled_us: Callable[[int], int] = int  # until when runs may end, at this time
         self.compactions = 0  # how often captures were forgotten
         self.arena.counters[layout.ENDED] = 0 if traced else layout.UNTRACED
@@ -183,7 +187,7 @@ class RunArena:
         sequence = np.empty(offsets[-1], np.int64)
         chains.write_chains(self.arena.nodes, nodes, offsets, variable, sequence)
         at_us, cause = out[:, layout.OUT_AT_US].copy(), out[:, layout.OUT_SEQUENCE].copy()
-        member = self.member_of(self._slots.codes[out[:, layout.OUT_KEY]])
+        member = self._slots.members_of(out[:, layout.OUT_KEY])
         return Chains(offsets, variable, sequence, at_us, cause, member)
 
     # ------------------------------------------------------------------ keys
@@ -193,20 +197,41 @@ class RunArena:
 
         `begins`: where an event could begin a run; such keys get a row. Event time is now_us.
         """
-        self._slots.reach(int(codes.max()) + 1)
         beginning = int(np.count_nonzero(begins))
-        if len(self.arena.nodes) - self.node_count < beginning:
+        if self.spare_nodes < beginning:
             self.tidy(now_us, beginning)
         slots, fresh = self._slots.ask(codes, begins)
         if self._slots.count + len(fresh) > len(self.keys):
             self.tidy(now_us, beginning)
             slots, fresh = self._slots.ask(codes, begins)
-            total = self._slots.count + len(fresh)
-            if 2 * total > len(self.keys):
-                self._resize_keys(max(total, 2 * len(self.keys)))
+            self._reserve_keys(len(fresh))
         if len(fresh):
             self._slots.add(fresh)
         return slots
+
+    def gather(
+        self, key: int, members: Int64s, masks: Int64s, constants: int, events: layout.Events
+    ) -> int:
+        """The first of the events, once for each member where something can happen to the key.
+
+        `masks`: what holds for each. `constants`: of each member. `events`: with room for all of
+        them; the first has its time, sequence and inputs. Returns how many there are now.
+        For arenas of several members.
+        """
+        slots, begins = self._slots, self._automaton.settings[layout.START_ANY]
+        assert isinstance(slots, PairSlots)
+        while True:
+            room = len(self.keys), self.spare_nodes
+            held = slots.gather(key, members, masks, begins, constants, room, events)
+            if held >= 0:
+                return held
+            beginning = int(np.count_nonzero(masks & begins))
+            self.tidy(int(events.rows[0, layout.EVENT_TIME_US]), beginning)
+            self._reserve_keys(beginning)
+
+    def members_of(self, slots: Int64s) -> Int64s:
+        """Of which patterns the keys in these rows are."""
+        return self._slots.members_of(slots)
 
     def slot_of(self, code: int) -> int:
         """The row of one key in `keys`, -1 where it has none."""
@@ -215,9 +240,15 @@ class RunArena:
     def slot_for(self, code: int, now_us: int) -> int:
         """The same; the key gets one where it has none."""
         slot = self._slots.slot(code)
-        if slot >= 0 and self.node_count < len(self.arena.nodes):
+        if slot >= 0 and self.spare_nodes > 0:
             return slot
         return int(self.slots_of(np.array([code]), np.ones(1, np.bool_), now_us)[0])
+
+    def _reserve_keys(self, more: int) -> None:
+        """Room for so many more keys."""
+        total = self._slots.count + more
+        if 2 * total > len(self.keys):
+            self._resize_keys(max(total, 2 * len(self.keys)))
 
     def _resize_keys(self, size: int) -> None:
         used, fresh = self.keys[: self._slots.count], _empty_keys(size)
@@ -265,6 +296,11 @@ class RunArena:
         return int(self.arena.counters[layout.NODES])
 
     @property
+    def spare_nodes(self) -> int:
+        """Captures for which there is room."""
+        return len(self.arena.nodes) - self.node_count
+
+    @property
     def open_runs(self) -> int:
         """Runs that have taken an event and are not yet decided, or not yet known to be."""
         return len(self.arena.runs) - 1 - int(self.arena.counters[layout.FREE_RUNS])
@@ -308,25 +344,11 @@ class RunArena:
         self.compactions += 1
         self.read_out()
         keys = self.keys[: self._slots.count]
-        reachable = np.zeros(self.node_count, np.int64)
-        chains.mark_reachable(self.arena, keys, reachable)
-        number = np.cumsum(reachable) - 1
+        number = np.zeros(self.node_count, np.int64)
+        chains.mark_reachable(self.arena, keys, number)
+        chains.keep_reachable(self.arena, number)
         chains.renumber_holders(self.arena, keys, number)
-        kept = np.flatnonzero(reachable)
-        self._move_nodes(kept, number)
-        self.arena.counters[layout.NODES] = len(kept)
-        self._nodes_at_last_count = max(len(kept), 1024)
-
-    def _move_nodes(self, kept: Int64s, number: Int64s) -> None:
-        nodes, size = self.arena.nodes, len(kept)
-        nodes[:size] = nodes[kept]
-        self.arena.registers[:size] = self.arena.registers[kept]
-        parents = nodes[:size, layout.NODE_PARENT]
-        nodes[:size, layout.NODE_PARENT] = np.where(parents < 0, -1, number[parents])
-        # Siblings are looked for among the captures of one event, which is over by now.
-        nodes[:size, layout.NODE_CHILD] = -1
-        nodes[:size, layout.NODE_SIBLING] = -1
-        self.arena.counters[layout.START_CHILD] = -1
+        self._nodes_at_last_count = max(self.node_count, 1024)
 
     # ------------------------------------------------------------------ texts in registers
 
@@ -383,7 +405,6 @@ class RunArena:
         self._grow("runs", layout.START_RUN + 1, len(saved.runs))
         self._grow("waiting", 0, len(saved.waiting))
         self._resize_keys(max(len(self.keys), len(saved.codes)))
-        self._slots.reach(int(saved.codes.max(initial=-1)) + 1)
         self._slots.add(saved.codes)
         fill(self.arena, self.keys, saved)
         self._nodes_at_last_count = max(held, 1024)
@@ -393,7 +414,7 @@ class RunArena:
 
     def _free_nodes(self, key: int, now_us: int) -> None:
         """Where captures lack room for the key's next event, drop old ones before growing."""
-        if len(self.arena.nodes) - self.node_count >= self._made(key):
+        if self.spare_nodes >= self._made(key):
             return
         self._compact()  # before `expire`, which would see no room
         self.expire(self.settled_us(now_us))
@@ -466,11 +487,6 @@ class RunArena:
             link_free(table[size:, link], size, int(counters[free]))
             counters[free] = size
             counters[count] += len(table) - size
-
-
-def _alone(codes: Int64s) -> Int64s:
-    """All keys are of one pattern."""
-    return np.zeros(len(codes), np.int64)
 
 
 def _telling_time(automaton: layout.Automaton) -> layout.Automaton:

@@ -1,9 +1,10 @@
 """The runs of patterns whose automata differ in constants only, in one arena.
 
-    key code, member ─► code of the pair ─► slot of the arena       members: thousands of patterns,
-                                                                    one step of the kernel for all
+    key code, member ─► slot of the arena       members: thousands of patterns,
+                                                one step of the kernel for all
 
-A family of one is the usual case: there the code of a key is its code in the arena.
+A family of one is the usual case: there the code of a key is its code in the arena. In others it is
+that of a pair, key code x members + member.
 """
 
 from __future__ import annotations
@@ -14,16 +15,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cep.engine.automaton.tables import Tables
-from cep.engine.batch import Bools, Int64s
+from cep.engine.batch import Int64s
 from cep.engine.kernels import layout
 from cep.engine.state.arena import RunArena
 from cep.engine.state.arena_snapshot import split
 from cep.engine.state.chains import Chains, Ended
-from cep.engine.state.interning import IntegerCodes
 from cep.engine.state.limits import Limit
 from cep.engine.state.snapshot import Snapshot, Value
 
-PAIRS_KEPT_MIN = 1 << 12  # so few pairs of key and member are not worth cleaning
 BEGINNING = -(1 << 62)  # before any event
 
 
@@ -99,67 +98,29 @@ class RunFamily:
     ) -> None:
         self.size = len(tables)
         self.constants = len(tables[0].programs.constants)  # of each member
-        self.runs = RunArena(_with_all_constants(tables), capacity, limit, traced=traced)
+        joined = _with_all_constants(tables)
+        self.runs = RunArena(joined, capacity, limit, traced=traced, members=self.size)
         self.time = EventClock()
         if self.size > 1:
-            self.runs.member_of = self.members_of
             self.runs.settled_us = self._settled_us
-        self._pairs = IntegerCodes()
-        self._pairs_worth_cleaning = PAIRS_KEPT_MIN
         self._waiting: list[tuple[Mapping[str, Value], Int64s, int]] = []
         self._saved: list[Snapshot] = []
 
     # ------------------------------------------------------------------ keys
 
-    def codes_of(self, members: int | Int64s, codes: Int64s, wanted: Bools) -> Int64s:
-        """The arena's codes of these keys, each for a member; -1: unknown, and not wanted."""
-        if self.size == 1:
-            return codes
-        pairs = codes * self.size + members
-        found = self._pairs.find(pairs)
-        fresh = wanted & (found < 0)
-        if fresh.any():
-            self._pairs.encode(pairs[fresh])
-            found = self._pairs.find(pairs)  # what is not wanted here may be known by now
-        return found
-
-    def members_of(self, codes: Int64s) -> Int64s:
-        """The members of arena codes."""
-        if self.size == 1:
-            return np.zeros(len(codes), np.int64)
-        return self._pairs.values(codes) % self.size
+    def codes_of(self, member: int, codes: Int64s) -> Int64s:
+        """The arena's codes of a member's keys."""
+        return codes if self.size == 1 else codes * self.size + member
 
     def active_keys(self) -> Int64s:
         """Codes of the keys that have state."""
         self.runs.expire(self.time.now_us)
         active = self.runs.active_keys()
-        return active if self.size == 1 else np.unique(self._pairs.values(active) // self.size)
+        return active if self.size == 1 else np.unique(active // self.size)
 
     def keep_keys(self, codes: Int64s) -> None:
         """Key i is from now on what was key codes[i] (sorted); no other key has state."""
-        if self.size == 1:
-            self.runs.keep_keys(codes)
-            return
-        active = np.sort(self.runs.active_keys())
-        values = self._pairs.values(active)
-        keys = np.searchsorted(codes, values // self.size)
-        self._renumber(active, keys * self.size + values % self.size)
-
-    def forget_idle_pairs(self) -> None:
-        """Let go of pairs without state, where they have become many."""
-        if len(self._pairs) < self._pairs_worth_cleaning:
-            return
-        self.runs.expire(self.time.now_us)
-        active = np.sort(self.runs.active_keys())
-        if 2 * len(active) <= len(self._pairs):
-            self._renumber(active, self._pairs.values(active))
-        self._pairs_worth_cleaning = max(2 * len(self._pairs), PAIRS_KEPT_MIN)
-
-    def _renumber(self, active: Int64s, values: Int64s) -> None:
-        self.runs.read_out()  # while the pairs mean what they did
-        self._pairs = IntegerCodes()
-        self._pairs.encode(values)
-        self.runs.keep_keys(active)
+        self.runs.keep_keys(codes)
 
     # ------------------------------------------------------------------ time
 
@@ -224,7 +185,7 @@ class RunFamily:
     def _counted(self, column: int) -> Int64s:
         self.runs.expire(self.time.now_us)
         codes, counts = self.runs.counts(column)
-        found = np.bincount(self.members_of(codes), counts, minlength=self.size)
+        found = np.bincount(codes % self.size, counts, minlength=self.size)
         return found.astype(np.int64)
 
     # ------------------------------------------------------------------ state
@@ -235,7 +196,7 @@ class RunFamily:
         if self.size == 1:
             self._saved = [whole]
             return
-        pairs = self._pairs.values(whole["codes"])
+        pairs = whole["codes"]
         whole["codes"] = pairs // self.size
         self._saved = split(whole, pairs % self.size, self.size)
 
@@ -257,9 +218,7 @@ class RunFamily:
         parts = []
         for saved, codes, member in self._waiting:
             now = codes[saved["codes"]]
-            mine = now >= 0
-            found = np.full(len(now), -1, np.int64)
-            found[mine] = self.codes_of(member, now[mine], np.ones(int(mine.sum()), np.bool_))
+            found = np.where(now < 0, -1, self.codes_of(member, now))
             parts.append(({**saved, "codes": np.arange(len(now))}, found))
         self._waiting = []
         if parts:

@@ -24,7 +24,11 @@ class KeySlots:
         """The keys' codes by slot."""
         return self._codes[: self.count]
 
-    def reach(self, codes: int) -> None:
+    def members_of(self, slots: Int64s) -> Int64s:
+        """All keys are of one pattern."""
+        return np.zeros(len(slots), np.int64)
+
+    def _reach(self, codes: int) -> None:
         """Be ready for codes below this."""
         size = len(self._slot_of)
         if codes > size:
@@ -41,6 +45,7 @@ class KeySlots:
 
         These are the distinct wanted keys that have no slot, and get those that are named here.
         """
+        self._reach(int(codes.max(initial=-1)) + 1)
         slots, fresh = np.empty(len(codes), np.int64), np.empty(len(codes), np.int64)
         count = kernels.ask(self._slot_of, codes, wanted, self.count, slots, fresh)
         return slots, fresh[:count]
@@ -52,6 +57,7 @@ class KeySlots:
             larger = np.empty(max(total, 2 * len(self._codes)), np.int64)
             larger[: self.count] = self.codes
             self._codes = larger
+        self._reach(int(codes.max(initial=-1)) + 1)
         self._codes[self.count : total] = codes
         self._slot_of[codes] = np.arange(self.count, total, dtype=np.int32)
         self.count = total

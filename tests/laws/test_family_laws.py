@@ -18,6 +18,7 @@ import cep
 from cep.engine.algebra.expression import Expression, Literal, rebuild
 from cep.engine.algebra.pattern import Pattern
 from cep.engine.algebra.plan import RuleSet
+from cep.engine.kernels import layout
 from tests.reference.random_patterns import LETTERS, STREAM, event_streams, patterns
 
 pytestmark = pytest.mark.filterwarnings("ignore::cep.rules.RuleWarning")
@@ -137,8 +138,7 @@ def test_patterns_that_differ_in_constants_share_one_arena() -> None:
     assert [len(family.operators) for family in task.families] == [3, 1]
 
 
-def test_pairs_of_key_and_member_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cep.engine.state.families.PAIRS_KEPT_MIN", 32)
+def test_pairs_of_key_and_member_are_forgotten() -> None:
     stream = "stream events (id int, ts int, k int) time ts in ms;"
     text = "".join(
         f"pattern p{n} from events by k match a -> b within 5 milliseconds"
@@ -157,5 +157,5 @@ def test_pairs_of_key_and_member_are_forgotten(monkeypatch: pytest.MonkeyPatch) 
             matches += len(result.matches)
             for match in result.matches:
                 assert match.values["second"] - match.values["first"] == 2
-        assert len(runs._pairs) <= 100
+    assert runs.runs.counts(layout.KEY_RUNS)[0].size <= 1024  # of 4,000 pairs
     assert matches == 2_000 - 2

@@ -78,7 +78,6 @@ def codes(*values: int) -> Int64s:
 
 def test_a_key_that_is_wanted_twice_gets_one_slot() -> None:
     slots = KeySlots()
-    slots.reach(10)
     slots.add(codes(5))
     wanted = np.array([True, False, True, True, False])
     given, fresh = slots.ask(codes(7, 3, 7, 8, 5), wanted)
@@ -96,7 +95,6 @@ def slots_of(slots: KeySlots, *values: int) -> list[int]:
 
 def test_kept_keys_move_down_and_the_others_lose_their_slot() -> None:
     slots = KeySlots()
-    slots.reach(10)
     slots.add(codes(4, 9, 2))
     slots.keep(codes(0, 2))
     assert slots_of(slots, 4, 9, 2) == [0, -1, 1]

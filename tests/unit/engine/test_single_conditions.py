@@ -20,6 +20,7 @@ from tests.unit.engine.expression_tools import bound, call, f, op
 from tests.unit.engine.random_expressions import BOOLEAN, FLOAT, INTEGER, plain_tables, tree
 
 Answer = tuple[list[int], list[int]] | None
+FIRST_FAMILY = 2  # patterns in it
 
 
 def asked(
@@ -27,18 +28,31 @@ def asked(
 ) -> list[Answer]:
     """For each row the masks of the patterns and which of them it touches.
 
-    None where it could not be said.
+    None where it could not be said. The patterns are those of two families.
     """
     askers = [Asker(each, restless=False) for each in conditions]
-    questions = build_questions(askers, values)
+    families = [askers[:FIRST_FAMILY], askers[FIRST_FAMILY:]]
+    questions = build_questions(families, values)
     found = questions.asked
     inputs = Inputs(questions, table.schema)
     answers: list[Answer] = []
     for row in raw_rows(table):
         touched = inputs.ask(row, 0)
-        masks = found.masks.tolist(), found.touched[: max(touched, 0)].tolist()
-        answers.append(None if touched < 0 else masks)
+        answers.append(None if touched < 0 else answer_of(found, touched, len(askers)))
     return answers
+
+
+def answer_of(found: kernel.Asked, touched: int, patterns: int) -> Answer:
+    begin, places = 0, list[int]()
+    for family, end in found.families[: found.counters[kernel.TOUCHED_FAMILIES]].tolist():
+        assert end > begin
+        places += (found.members[begin:end] + (0, FIRST_FAMILY)[family]).tolist()
+        begin = end
+    assert len(places) == touched
+    masks = [0] * patterns
+    for place, mask in zip(places, found.masks[:touched].tolist(), strict=True):
+        masks[place] = mask
+    return masks, places
 
 
 def raw_rows(table: pa.Table) -> list[list[Any]]:
@@ -114,7 +128,7 @@ def test_masks_equal_those_of_columns(
 def test_values_equal_those_of_columns(kind: Any, data: st.DataObject) -> None:
     table = data.draw(plain_tables())
     typed = bound(data.draw(tree(kind, 2)), table)
-    questions = build_questions([Asker([None], restless=False)], [typed])
+    questions = build_questions([[Asker([None], restless=False)]], [typed])
     found, inputs = questions.asked, Inputs(questions, table.schema)
     for at, row in enumerate(raw_rows(table)):
         evaluator = ColumnEvaluator(table.slice(at, 1))
