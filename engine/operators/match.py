@@ -19,7 +19,7 @@ from cep.engine.kernels import layout
 from cep.engine.kernels.codes import FAULT_TEXT, Fault
 from cep.engine.kernels.gather import gather
 from cep.engine.operators.fed import Failure, Fed, Words
-from cep.engine.state.arena import RunArena
+from cep.engine.state.evaluator import Evaluator
 from cep.engine.state.families import RunFamily, family_key
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.limits import Limit
@@ -219,7 +219,7 @@ class MatchShard:
         self.member = member
 
     @property
-    def runs(self) -> RunArena:
+    def runs(self) -> Evaluator:
         """Those of the whole family."""
         return self.family.runs
 
