@@ -65,10 +65,10 @@ def conform(column: Any, declared: DataType, target: pa.DataType, unit: str) -> 
 
     Those rows hold NULL. `unit` is what a number counts that is declared a timestamp.
     """
+    if pa.types.is_dictionary(column.type) and target != column.type:
+        column = pc.cast(column, column.type.value_type)
     if target == column.type:
         return column, NO_ROWS
-    if pa.types.is_dictionary(column.type):
-        column = pc.cast(column, column.type.value_type)
     if declared is DataType.TIMESTAMP and not pa.types.is_null(column.type):
         if not is_time_type(column.type):
             return _nothing_fits(column, target)
