@@ -368,6 +368,41 @@ def write_found(
             top = following(captures, stack, top, floor, limit_us)
 
 
+# ---------------------------------------------------------------------- how many they are
+
+
+@inlined
+def plus(count: int, more: int) -> int:
+    """The sum, NEVER where it is too large to be written down."""
+    return NEVER if count > NEVER - more else count + more
+
+
+@kernel
+def count_open(
+    automaton: Automaton, sets: Sets, keys: Int64s, now_us: int, counts: Int64s, opened: Int64s
+) -> None:
+    """How many partial matches each key has open at this time -> opened (k,). O(captures).
+
+    `counts` (captures, 2): of those that end with each capture, and of its list from it on.
+    """
+    captures = sets.captures
+    limit_us = limit_of(automaton, now_us)
+    for at in range(counts.shape[0]):
+        earlier, behind = captures[at, EARLIER], captures[at, NEXT]
+        if earlier >= 0:
+            counts[at, 0] = counts[earlier, 1]
+        else:
+            counts[at, 0] = 1 if captures[at, START_US] >= limit_us else 0
+        counts[at, 1] = counts[at, 0]
+        if behind >= 0:
+            counts[at, 1] = plus(counts[at, 0], counts[behind, 1])
+    for key in range(opened.size):
+        opened[key] = 0
+        for state in range(1, keys.shape[1]):
+            if keys[key, state] >= 0:
+                opened[key] = plus(opened[key], counts[keys[key, state], 1])
+
+
 # ---------------------------------------------------------------------- what nobody needs
 
 

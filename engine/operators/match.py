@@ -281,6 +281,11 @@ class Family:
         """Completed matches of each that wait for runs that began earlier."""
         return sum_of([runs.held_back() for runs in self.shards])
 
+    def counted(self) -> Int64s | None:
+        """How many matches each has come to, where they are counted and not made."""
+        counts = [runs.counted() for runs in self.shards]
+        return None if counts[0] is None else sum_of([c for c in counts if c is not None])
+
     def limit_counts(self) -> tuple[int, int]:
         """Runs that a limit did not let come into being, and those that made way for others."""
         runs = [family.runs for family in self.shards]
@@ -308,26 +313,29 @@ def make_families(
     capacity: int = 1024,
     limits: Mapping[str, Limit] | None = None,
     traced: Collection[str] = (),
+    counted: Collection[str] = (),
 ) -> list[Family]:
     """Give the operators their shards; those that are alike but for constants share them.
 
-    `limits`, `traced`: of patterns by name; such a pattern shares with nobody.
+    `limits`, `traced`: of patterns by name; such a pattern shares with nobody. `counted`: those
+    whose matches need not be made, as far as they can be counted without.
     """
     limits = limits or {}
-    members: dict[object, list[int]] = {}
+    members: dict[tuple[bool, bool, object], list[int]] = {}
     for number, operator in enumerate(operators):
         name = operator.pattern.name
         alone = name in limits or name in traced
         alike = name if alone else (operator.key, family_key(operator.tables))
-        members.setdefault((alone, alike), []).append(number)
+        is_counted = name in counted and operator.tables.touch is not None
+        members.setdefault((alone, is_counted, alike), []).append(number)
     if len(members) > FEW_FAMILIES:
         capacity = min(capacity, SMALL_CAPACITY)
     made = []
-    for numbers in members.values():
+    for (_, is_counted, _), numbers in members.items():
         mine = [operators[number] for number in numbers]
         tables, name = [one.tables for one in mine], mine[0].pattern.name
         runs = tuple(
-            RunFamily(tables, capacity, limits.get(name), traced=name in traced)
+            RunFamily(tables, capacity, limits.get(name), traced=name in traced, counted=is_counted)
             for _ in range(shards)
         )
         for member, operator in enumerate(mine):

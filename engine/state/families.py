@@ -19,11 +19,13 @@ from cep.engine.batch import Int64s
 from cep.engine.kernels import layout
 from cep.engine.state.arena import RunArena
 from cep.engine.state.chains import Chains, Ended
+from cep.engine.state.count_arena import CountArena
 from cep.engine.state.evaluator import Evaluator
 from cep.engine.state.limits import Limit
 from cep.engine.state.set_arena import SetArena
 from cep.engine.state.snapshot import Snapshot, Value
 
+COUNTED_MAX = 1 << 53  # more partial matches than these are not told apart
 BEGINNING = -(1 << 62)  # before any event
 
 
@@ -86,7 +88,7 @@ class RunFamily:
     """The runs of some patterns for the keys of one shard.
 
     `tables`: those of each member, alike by `family_key`. A limit or a trace is for a family of
-    one.
+    one. `counted`: matches are counted and not made, which the patterns must allow.
     """
 
     def __init__(
@@ -96,11 +98,15 @@ class RunFamily:
         limit: Limit | None = None,
         *,
         traced: bool = False,
+        counted: bool = False,
     ) -> None:
         self.size = len(tables)
         self.constants = len(tables[0].programs.constants)  # of each member
         joined = _with_all_constants(tables)
-        self.runs = _evaluator(joined, capacity, limit, traced=traced, members=self.size)
+        if counted:
+            self.runs: Evaluator = _counter(joined, capacity, self.size)
+        else:
+            self.runs = _evaluator(joined, capacity, limit, traced=traced, members=self.size)
         self.time = EventClock()
         if self.size > 1:
             self.runs.settled_us = self._settled_us
@@ -187,7 +193,11 @@ class RunFamily:
         self.runs.expire(self.time.now_us)
         codes, counts = by_key()
         found = np.bincount(codes % self.size, counts, minlength=self.size)
-        return found.astype(np.int64)
+        return np.minimum(found, COUNTED_MAX).astype(np.int64)
+
+    def counted(self) -> Int64s | None:
+        """How many matches each member has come to, where they are counted; shape (size,)."""
+        return self.runs.counts() if isinstance(self.runs, CountArena) else None
 
     # ------------------------------------------------------------------ state
 
@@ -241,6 +251,11 @@ def _evaluator(
     if tables.touch is None or limit is not None or traced:
         return RunArena(tables, capacity, limit, traced=traced, members=members)
     return SetArena(tables, tables.touch, capacity, members)
+
+
+def _counter(tables: Tables, capacity: int, members: int) -> CountArena:
+    assert tables.touch is not None
+    return CountArena(tables, tables.touch, capacity, members)
 
 
 def _with_all_constants(tables: Sequence[Tables]) -> Tables:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cep.engine.algebra.errors import DataError
 from cep.engine.automaton.tables import Tables
 from cep.engine.batch import Bools, Int64s
 from cep.engine.kernels import layout
@@ -14,6 +15,8 @@ from cep.engine.state.evaluator import Evaluator
 from cep.engine.state.key_rows import enlarged
 from cep.engine.state.set_conversion import as_sets
 from cep.engine.state.snapshot import Parts, Snapshot
+
+CAPTURES_MAX = 1 << 26  # in the matches that one slice makes: some gigabytes of results
 
 
 class SetArena(Evaluator):
@@ -33,6 +36,7 @@ class SetArena(Evaluator):
         super().__init__(no_state, begins, capacity, members)
         self._found: list[Chains] = []
         self._captures_at_last_count = capacity
+        self._now_us = 0
         self.sets = kernels.Sets(
             np.zeros(kernels.COUNTERS, np.int64),
             np.zeros((capacity, kernels.CAPTURE_FIELDS), np.int64),
@@ -53,6 +57,7 @@ class SetArena(Evaluator):
     def expire(self, now_us: int, closing_us: int = -1) -> None:
         """Let go of the sets that are over at this time."""
         del closing_us  # no match waits
+        self._now_us = now_us
         kernels.expire(self._automaton, self.sets, self.used_keys, now_us)
 
     # ------------------------------------------------------------------ what came out
@@ -81,6 +86,9 @@ class SetArena(Evaluator):
         sizes = np.empty((len(out), 2), np.int64)
         kernels.count_found(self._automaton, self.sets, stack, sizes)
         matches, lengths = sizes.sum(axis=0).tolist()
+        if lengths > CAPTURES_MAX:
+            message = f"{matches:,} matches at once are too many to list"
+            raise DataError(f"{message}: ask for less with `within`, or count them (rules.count)")
         offsets = np.zeros(matches + 1, np.int64)
         variable, sequence = np.empty(lengths, np.int64), np.empty(lengths, np.int64)
         kernels.write_found(self._automaton, self.sets, sizes, stack, offsets, variable, sequence)
@@ -104,8 +112,12 @@ class SetArena(Evaluator):
         """Nothing else knows rows."""
 
     def open_runs_by_key(self) -> tuple[Int64s, Int64s]:
-        """(codes of keys, how many sets of each are not empty)."""
-        return self._slots.codes, (self.used_keys[:, 1:] >= 0).sum(axis=1)
+        """(codes of keys, how many partial matches each had open when `expire` was called)."""
+        keys = self.used_keys
+        counts = np.empty((self.capture_count, 2), np.int64)
+        opened = np.empty(len(keys), np.int64)
+        kernels.count_open(self._automaton, self.sets, keys, self._now_us, counts, opened)
+        return self._slots.codes, opened
 
     @property
     def spare_captures(self) -> int:

@@ -50,6 +50,23 @@ def test_sets_find_what_runs_find(pattern: Pattern, events: list[Event], at: lis
 
 
 @law
+@given(skipless(), streams, st.integers(0, 12))
+def test_what_is_open_is_counted_as_runs_are(
+    pattern: Pattern, events: list[Event], later_ms: int
+) -> None:
+    opened = []
+    for by_sets in (False, True):
+        driven = Driven(pattern, by_sets=by_sets)
+        driven.feed(events)
+        now_ms = events[-1]["ts"] + later_ms if events else 0
+        driven.arena.expire(now_ms * 1_000)
+        codes, counts = driven.arena.open_runs_by_key()
+        pairs = zip(codes.tolist(), counts.tolist(), strict=True)
+        opened.append({code: count for code, count in pairs if count})
+    assert opened[0] == opened[1]
+
+
+@law
 @given(skipless(), streams, st.integers(0, 18), st.integers(1, 3))
 def test_stopped_and_restored_in_shards_they_go_on(
     pattern: Pattern, events: list[Event], stop: int, shards: int
