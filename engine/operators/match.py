@@ -18,6 +18,7 @@ from cep.engine.columns.evaluator import EvaluationError
 from cep.engine.kernels import layout
 from cep.engine.kernels.codes import FAULT_TEXT, Fault
 from cep.engine.kernels.gather import gather
+from cep.engine.kernels.packing import add_bit
 from cep.engine.operators.fed import Failure, Fed, Words
 from cep.engine.state.evaluator import Evaluator
 from cep.engine.state.families import RunFamily, family_key
@@ -28,6 +29,7 @@ from cep.engine.state.snapshot import Parts, Snapshot
 CONSTANT = True  # a condition that holds for every event
 FEW_FAMILIES = 64  # of more than these each begins with small buffers
 SMALL_CAPACITY = 16
+FEW_ROWS = 4  # of fewer than one in so many the bits are gathered one by one
 ROWS_PER_STEP = 1 << 14  # so few keys have state at a time, and so little is held for them
 
 Faults = dict[tuple[int, int], list[int]]  # (condition, code) -> rows
@@ -353,10 +355,15 @@ def sum_of(counts: Sequence[Int64s]) -> Int64s:
 def _packed(truths: list[Bools | bool], rows: Int64s) -> Int64s:
     """One word per row: bit i says whether truth i holds there."""
     constant = sum(1 << i for i, truth in enumerate(truths) if isinstance(truth, bool))
+    parts = [(i, truth) for i, truth in enumerate(truths) if not isinstance(truth, bool)]
+    if parts and len(rows) * FEW_ROWS > len(parts[0][1]):
+        words = np.full(len(parts[0][1]), constant, np.int64)
+        for number, truth in parts:
+            add_bit(np.require(truth, np.bool_, ["C", "W"]), number, words)
+        return words if len(rows) == len(words) else words[rows]
     words = np.full(len(rows), constant, np.int64)
-    for number, truth in enumerate(truths):
-        if not isinstance(truth, bool):
-            words |= truth[rows].astype(np.int64) << number
+    for number, truth in parts:
+        words |= truth[rows].astype(np.int64) << number
     return words
 
 
