@@ -212,9 +212,11 @@ def count_matches(
             if room.sizes[ENDS] > 0:
                 partial_matches(room, first - base if first < split else -1)
                 for at in range(room.sizes[ENDS]):
-                    total += room.row[room.ends[at, 0]] * room.ends[at, 1]
-                if total > COUNTED_MAX or total < 0:
-                    room.sizes[EXCEEDED] = 1
+                    more, each = room.row[room.ends[at, 0]], room.ends[at, 1]
+                    if more > (COUNTED_MAX - total) // each:
+                        room.sizes[EXCEEDED] = 1
+                    else:
+                        total += more * each
             apply_behind(room, rows)
             if room.sizes[EXCEEDED] != 0:
                 return TOO_MANY

@@ -317,11 +317,13 @@ def first_walk(sets: Sets, row: int, stack: Int64s, limit_us: int) -> int:
 
 
 @kernel
-def count_found(automaton: Automaton, sets: Sets, stack: Int64s, sizes: Int64s) -> None:
+def count_found(automaton: Automaton, sets: Sets, stack: Int64s, most: int, sizes: Int64s) -> bool:
     """Of each row of what came out (matches, captures in them) -> sizes (f, 2).
 
-    `stack`: as high as the deepest of them, and one more. O(captures in all matches).
+    `stack`: as high as the deepest of them, and one more. False: there are more than `most`
+    captures in all. O(captures in all matches), or O(most).
     """
+    total = 0
     for row in range(sizes.shape[0]):
         limit_us = limit_of(automaton, sets.found[row, OUT_AT_US])
         floor = NOTHING if sets.found[row, OUT_WHOLE] != 0 else 0
@@ -332,7 +334,11 @@ def count_found(automaton: Automaton, sets: Sets, stack: Int64s, sizes: Int64s) 
             sizes[row, 0] += 1
             for at in range(top + 1):
                 sizes[row, 1] += sets.captures[stack[at], VARIABLE] != UNION
+            if total + sizes[row, 1] > most:
+                return False
             top = following(sets.captures, stack, top, floor, limit_us)
+        total += sizes[row, 1]
+    return True
 
 
 @kernel

@@ -283,10 +283,10 @@ class Family:
         """Completed matches of each that wait for runs that began earlier."""
         return sum_of([runs.held_back() for runs in self.shards])
 
-    def counted(self) -> Int64s | None:
+    def counted(self) -> list[int] | None:
         """How many matches each has come to, where they are counted and not made."""
-        counts = [runs.counted() for runs in self.shards]
-        return None if counts[0] is None else sum_of([c for c in counts if c is not None])
+        counts = [found.tolist() for runs in self.shards if (found := runs.counted()) is not None]
+        return [sum(each) for each in zip(*counts, strict=True)] if counts else None
 
     def limit_counts(self) -> tuple[int, int]:
         """Runs that a limit did not let come into being, and those that made way for others."""

@@ -178,7 +178,7 @@ class Task:
             counts = family.counted()
             if counts is not None:
                 names = [self.nodes[number].name for number in family.operators]
-                found.update(zip(names, counts.tolist(), strict=True))
+                found.update(zip(names, counts, strict=True))
         return found
 
     # ------------------------------------------------------------------ one slice

@@ -39,7 +39,10 @@ class CountArena(Evaluator):
         self._events.append(events.rows[:, columns].T)
 
     def counts(self) -> Int64s:
-        """The matches of each member, shape (members,). Raises DataError above 2**62."""
+        """The matches of each member, shape (members,).
+
+        Raises DataError where they, or a key's partial matches at some event, are more than 2**62.
+        """
         found = np.zeros(self._members, np.int64)
         if not sum(part.shape[1] for part in self._events):
             return found
@@ -50,9 +53,12 @@ class CountArena(Evaluator):
         of_key = np.zeros(len(ends), np.int64)
         room = self._room(_widest(times, ends, int(self._automaton.settings[layout.WITHIN_US])))
         done = kernels.count_matches(self._automaton, self._touch, room, times, masks, ends, of_key)
-        if done < 0:
-            raise DataError("there are more than 2**62 matches: ask for less with `within`")
-        np.add.at(found, self.members_of(keys[ends - 1]), of_key)
+        members = self.members_of(keys[ends - 1])
+        in_all = np.bincount(members, of_key, minlength=self._members)
+        if done < 0 or in_all.max() > UNBOUNDED:
+            message = "there are more than 2**62 matches or partial matches"
+            raise DataError(f"{message}: ask for less with `within`")
+        np.add.at(found, members, of_key)
         return found
 
     def _room(self, events: int) -> kernels.Counting:

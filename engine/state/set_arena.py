@@ -77,18 +77,19 @@ class SetArena(Evaluator):
         """List the matches that came out."""
         count = int(self.sets.counters[kernels.FOUND])
         if count:
+            self.sets.counters[kernels.FOUND] = 0  # also where they are too many
             self._found.append(self._listed(self.sets.found[:count]))
-            self.sets.counters[kernels.FOUND] = 0
 
     def _listed(self, out: Int64s) -> Chains:
         depth = self.sets.captures[out[:, kernels.OUT_CAPTURE], kernels.DEPTHS].max()
         stack = np.empty(int(depth) + 1, np.int64)
         sizes = np.empty((len(out), 2), np.int64)
-        kernels.count_found(self._automaton, self.sets, stack, sizes)
+        if not kernels.count_found(self._automaton, self.sets, stack, CAPTURES_MAX, sizes):
+            message = (
+                f"there are too many matches to list: more than {CAPTURES_MAX:,} events in them"
+            )
+            raise DataError(f"{message}; ask for less with `within`, or count them (rules.count)")
         matches, lengths = sizes.sum(axis=0).tolist()
-        if lengths > CAPTURES_MAX:
-            message = f"{matches:,} matches at once are too many to list"
-            raise DataError(f"{message}: ask for less with `within`, or count them (rules.count)")
         offsets = np.zeros(matches + 1, np.int64)
         variable, sequence = np.empty(lengths, np.int64), np.empty(lengths, np.int64)
         kernels.write_found(self._automaton, self.sets, sizes, stack, offsets, variable, sequence)
@@ -137,8 +138,8 @@ class SetArena(Evaluator):
     def has_captured(self, sequence: int) -> bool:
         """Whether this event, the last one that was offered, is held."""
         count = self.capture_count
-        last = self.sets.captures[count - 1, kernels.SEQUENCE] if count else -1
-        return int(last) == sequence
+        last = self.sets.captures[max(count - len(self._automaton.edges), 0) : count]
+        return bool((last[:, kernels.SEQUENCE] == sequence).any())  # unions may stand behind it
 
     def sequences_from(self, sequence: int) -> Int64s:
         """The events from this one on that sets hold, or held until lately, in any order."""

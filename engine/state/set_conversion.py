@@ -16,7 +16,7 @@ from cep.engine.kernels import layout
 from cep.engine.kernels import sets as kernels
 from cep.engine.state.snapshot import Value
 
-RUNS_MAX = 10_000_000  # that are made of sets
+EVENTS_MAX = 1 << 26  # in the runs that are made of sets
 
 
 def as_runs(
@@ -68,11 +68,10 @@ def _listed(
     sets = kernels.Sets(nothing, captures, found, nothing)
     stack = np.empty(int(captures[:, kernels.DEPTHS].max(initial=0)) + 1, np.int64)
     sizes = np.empty((len(heads), 2), np.int64)
-    kernels.count_found(automaton, sets, stack, sizes)
+    if not kernels.count_found(automaton, sets, stack, EVENTS_MAX, sizes):
+        message = "there are too many partial matches to be run one by one, as a limit asks for"
+        raise StateError(f"{message}: more than {EVENTS_MAX:,} events in them")
     count, length = sizes.sum(axis=0).tolist()
-    if count > RUNS_MAX:
-        message = f"{count:,} partial matches are too many to be run one by one"
-        raise StateError(f"{message}, as a limit asks for; more than {RUNS_MAX:,}")
     offsets = np.zeros(count + 1, np.int64)
     variable, sequence = np.empty(length, np.int64), np.empty(length, np.int64)
     kernels.write_found(automaton, sets, sizes, stack, offsets, variable, sequence)

@@ -75,12 +75,26 @@ def test_more_matches_than_can_be_counted_are_an_error() -> None:
     rules = rules_of("a+ combinations ->> b")
     with pytest.raises(cep.DataError, match="more than 2\\*\\*62 matches"):
         rules.count(letters("a" * 80 + "b"))
+    by_key = [
+        {"ts": at, "name": n, "k": k} for at, n in enumerate("a" * 62 + "b") for k in range(3)
+    ]
+    with pytest.raises(cep.DataError, match="more than 2\\*\\*62 matches"):
+        rules.count(by_key)
+    assert rules.count(by_key[::3]) == {"p": 2**62 - 1}
+
+
+def test_ways_to_complete_are_not_added_up_past_the_end() -> None:
+    five = " | ".join(f"b{number}" for number in range(1, 6))
+    rules = rules_of(f"a+ combinations ->> ({five})")
+    assert rules.count(letters("a" * 10 + "b")) == {"p": 5 * (2**10 - 1)}
+    with pytest.raises(cep.DataError, match="more than 2\\*\\*62 matches"):
+        rules.count(letters("a" * 62 + "b"))
 
 
 def test_too_many_matches_to_list_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cep.engine.state.set_arena.CAPTURES_MAX", 1_000)
     rules = rules_of("a ->> b")
-    with pytest.raises(cep.DataError, match="10,000 matches at once are too many to list"):
+    with pytest.raises(cep.DataError, match="too many matches to list: more than 1,000"):
         rules.run(letters("a" * 100 + "b" * 100))
     assert rules.count(letters("a" * 100 + "b" * 100)) == {"p": 10_000}
 
