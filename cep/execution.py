@@ -53,6 +53,7 @@ class Execution:
         workers: int = 1,
         limits: Mapping[str, Limit] | None = None,
         traced: bool = False,
+        counted: bool = False,
     ) -> Execution:
         """Bind the rules to the streams. Raises RuleError where they do not fit them."""
         rows = looked_up(rules, tables or {})
@@ -61,6 +62,7 @@ class Execution:
             flow,
             workers=workers,
             traced=traced,
+            counted=counted,
             limits=limits,
             functions=rules.functions,
             tables=rows,

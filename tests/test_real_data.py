@@ -194,3 +194,8 @@ def test_every_combination_of_four_trades_within_ten_seconds_is_found(trades: pa
 def test_a_condition_across_events_keeps_the_combinations_of_equal_size(trades: pa.Table) -> None:
     rules = cep.compile(TRADES.format(same=" and size = a.size"))
     assert len(rules.run(trades).matches) == 16_546
+
+
+def test_the_combinations_of_a_whole_week_are_counted() -> None:
+    week = pq.read_table(shared("stocks/trades.parquet"))
+    assert cep.compile(TRADES.format(same="")).count(week) == {"four_legs": 2_350_280_696}

@@ -85,7 +85,7 @@ def _columns(tables: Tables) -> list[Expression]:
 def _describe(tables: Tables, uses: Counter[Expression]) -> str:
     lines = [
         _indented(print_pattern(tables.flat.nfa.pattern), ""),
-        "  evaluator: runs, one per partial match and key",
+        f"  evaluator: {_evaluator(tables)}",
         *_column_lines(tables, uses),
         *_program_lines(tables),
         _touch_line(tables),
@@ -93,6 +93,12 @@ def _describe(tables: Tables, uses: Counter[Expression]) -> str:
         _indented(str(tables.flat), "    "),
     ]
     return "\n".join(lines)
+
+
+def _evaluator(tables: Tables) -> str:
+    if tables.why_not_sets is None:
+        return "sets, one for all partial matches of a key that await the same"
+    return f"runs, one per partial match and key, since {tables.why_not_sets}"
 
 
 def _indented(text: str, margin: str) -> str:

@@ -29,6 +29,7 @@ from cep.engine.automaton.program import (
     slots_needed,
     split_condition,
 )
+from cep.engine.automaton.sets import touched_states, why_not_sets
 from cep.engine.automaton.states import Guard, Nfa
 from cep.engine.kernels import layout
 
@@ -40,7 +41,7 @@ class Tables:
     """Everything the kernel needs to know of one pattern, and what must be fed to it.
 
     `missing`: for each state how many events more make a match, at least; the last is for runs that
-    are complete.
+    are complete. `touch`: which sets an event changes (`sets.process`); None: see `why_not_sets`.
     """
 
     flat: FlatNfa
@@ -49,6 +50,8 @@ class Tables:
     machine: Machine
     slots: int
     missing: layout.Int64s
+    touch: layout.Int64s | None
+    why_not_sets: str | None
 
 
 def build_tables(nfa: Nfa, code_of: Callable[[str], int]) -> Tables:
@@ -64,7 +67,10 @@ def build_tables(nfa: Nfa, code_of: Callable[[str], int]) -> Tables:
     flat = flatten(nfa)
     programs, machine, across, slots = _build_programs(nfa, code_of)
     automaton = _build_automaton(flat, across)
-    return Tables(flat, automaton, programs, machine, slots, np.array([*events_missing(flat), 0]))
+    missing = np.array([*events_missing(flat), 0])
+    why_not = why_not_sets(flat, across)
+    touch = touched_states(flat) if why_not is None else None
+    return Tables(flat, automaton, programs, machine, slots, missing, touch, why_not)
 
 
 def _build_programs(

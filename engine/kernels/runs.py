@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from cep.engine.kernels.capture import capture, is_new_state_of_node
 from cep.engine.kernels.deadlines import expire_key, first_deadline, reach, schedule
+from cep.engine.kernels.guards import accepts, is_final_after, is_killed
 from cep.engine.kernels.jit import helper, inlined, kernel
 from cep.engine.kernels.layout import (
     ACROSS,
@@ -26,8 +27,6 @@ from cep.engine.kernels.layout import (
     DONE,
     DROPS_OLDEST,
     EDGE_ACTION,
-    EDGE_FINALS,
-    EDGE_FINALS_END,
     EDGE_FORBID,
     EDGE_REQUIRE,
     EDGE_TARGET,
@@ -64,8 +63,6 @@ from cep.engine.kernels.layout import (
     STATE_ACROSS,
     STATE_EDGES,
     STATE_EDGES_END,
-    STATE_KILLS,
-    STATE_KILLS_END,
     TAKE,
     UNLESS,
     UNLESS_MET,
@@ -81,29 +78,6 @@ from cep.engine.kernels.tracing import trace_run
 from cep.engine.kernels.waiting import complete, release
 
 # ---------------------------------------------------------------------- steps
-
-
-@inlined
-def accepts(bits: int, require: int, forbid: int) -> bool:
-    return bits & require == require and bits & forbid == 0
-
-
-@inlined
-def is_killed(automaton: Automaton, state: int, bits: int) -> bool:
-    for kill in range(
-        automaton.states[state, STATE_KILLS], automaton.states[state, STATE_KILLS_END]
-    ):
-        if accepts(bits, automaton.guards[kill, 0], automaton.guards[kill, 1]):
-            return True
-    return False
-
-
-@inlined
-def is_final_after(automaton: Automaton, edge: int, bits: int) -> bool:
-    for final in range(automaton.edges[edge, EDGE_FINALS], automaton.edges[edge, EDGE_FINALS_END]):
-        if accepts(bits, automaton.guards[final, 0], automaton.guards[final, 1]):
-            return True
-    return False
 
 
 @helper

@@ -18,8 +18,9 @@ from cep.engine.columns.evaluator import EvaluationError
 from cep.engine.kernels import layout
 from cep.engine.kernels.codes import FAULT_TEXT, Fault
 from cep.engine.kernels.gather import gather
+from cep.engine.kernels.packing import add_bit
 from cep.engine.operators.fed import Failure, Fed, Words
-from cep.engine.state.arena import RunArena
+from cep.engine.state.evaluator import Evaluator
 from cep.engine.state.families import RunFamily, family_key
 from cep.engine.state.interning import TextCodes
 from cep.engine.state.limits import Limit
@@ -28,6 +29,7 @@ from cep.engine.state.snapshot import Parts, Snapshot
 CONSTANT = True  # a condition that holds for every event
 FEW_FAMILIES = 64  # of more than these each begins with small buffers
 SMALL_CAPACITY = 16
+FEW_ROWS = 4  # of fewer than one in so many the bits are gathered one by one
 ROWS_PER_STEP = 1 << 14  # so few keys have state at a time, and so little is held for them
 
 Faults = dict[tuple[int, int], list[int]]  # (condition, code) -> rows
@@ -219,7 +221,7 @@ class MatchShard:
         self.member = member
 
     @property
-    def runs(self) -> RunArena:
+    def runs(self) -> Evaluator:
         """Those of the whole family."""
         return self.family.runs
 
@@ -281,6 +283,11 @@ class Family:
         """Completed matches of each that wait for runs that began earlier."""
         return sum_of([runs.held_back() for runs in self.shards])
 
+    def counted(self) -> list[int] | None:
+        """How many matches each has come to, where they are counted and not made."""
+        counts = [found.tolist() for runs in self.shards if (found := runs.counted()) is not None]
+        return [sum(each) for each in zip(*counts, strict=True)] if counts else None
+
     def limit_counts(self) -> tuple[int, int]:
         """Runs that a limit did not let come into being, and those that made way for others."""
         runs = [family.runs for family in self.shards]
@@ -308,26 +315,29 @@ def make_families(
     capacity: int = 1024,
     limits: Mapping[str, Limit] | None = None,
     traced: Collection[str] = (),
+    counted: Collection[str] = (),
 ) -> list[Family]:
     """Give the operators their shards; those that are alike but for constants share them.
 
-    `limits`, `traced`: of patterns by name; such a pattern shares with nobody.
+    `limits`, `traced`: of patterns by name; such a pattern shares with nobody. `counted`: those
+    whose matches need not be made, as far as they can be counted without.
     """
     limits = limits or {}
-    members: dict[object, list[int]] = {}
+    members: dict[tuple[bool, bool, object], list[int]] = {}
     for number, operator in enumerate(operators):
         name = operator.pattern.name
         alone = name in limits or name in traced
         alike = name if alone else (operator.key, family_key(operator.tables))
-        members.setdefault((alone, alike), []).append(number)
+        is_counted = name in counted and operator.tables.touch is not None
+        members.setdefault((alone, is_counted, alike), []).append(number)
     if len(members) > FEW_FAMILIES:
         capacity = min(capacity, SMALL_CAPACITY)
     made = []
-    for numbers in members.values():
+    for (_, is_counted, _), numbers in members.items():
         mine = [operators[number] for number in numbers]
         tables, name = [one.tables for one in mine], mine[0].pattern.name
         runs = tuple(
-            RunFamily(tables, capacity, limits.get(name), traced=name in traced)
+            RunFamily(tables, capacity, limits.get(name), traced=name in traced, counted=is_counted)
             for _ in range(shards)
         )
         for member, operator in enumerate(mine):
@@ -345,10 +355,15 @@ def sum_of(counts: Sequence[Int64s]) -> Int64s:
 def _packed(truths: list[Bools | bool], rows: Int64s) -> Int64s:
     """One word per row: bit i says whether truth i holds there."""
     constant = sum(1 << i for i, truth in enumerate(truths) if isinstance(truth, bool))
+    parts = [(i, truth) for i, truth in enumerate(truths) if not isinstance(truth, bool)]
+    if parts and len(rows) * FEW_ROWS > len(parts[0][1]):
+        words = np.full(len(parts[0][1]), constant, np.int64)
+        for number, truth in parts:
+            add_bit(np.require(truth, np.bool_, ["C", "W"]), number, words)
+        return words if len(rows) == len(words) else words[rows]
     words = np.full(len(rows), constant, np.int64)
-    for number, truth in enumerate(truths):
-        if not isinstance(truth, bool):
-            words |= truth[rows].astype(np.int64) << number
+    for number, truth in parts:
+        words |= truth[rows].astype(np.int64) << number
     return words
 
 

@@ -57,7 +57,8 @@ class Runtime:
 
     Batches must come in event-time order; their `stream` numbers are those of `flow.streams`, whose
     fields are complete. `workers`: how many threads share the keys. `capacity` is the first size of
-    growing buffers. `traced`: `Output.ended` tells of runs that become no match.
+    growing buffers. `traced`: `Output.ended` tells of runs that become no match. `counted`: matches
+    are counted (`counts`) and not made, of the patterns that allow it.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Runtime:
         slice_rows: int | None = None,
         capacity: int = 1024,
         traced: bool = False,
+        counted: bool = False,
         limits: Mapping[str, Limit] | None = None,
         functions: Functions = NO_FUNCTIONS,
         tables: Mapping[str, pa.Table] | None = None,
@@ -88,6 +90,7 @@ class Runtime:
             shards=workers,
             capacity=capacity,
             traced=traced,
+            counted=counted,
             limits=limits or {},
             functions=functions,
             tables=tables or {},
@@ -112,6 +115,10 @@ class Runtime:
     @property
     def open_runs(self) -> int:
         return sum(task.open_runs for task in self.tasks)
+
+    def counts(self) -> dict[str, int]:
+        """Matches so far of the patterns whose matches are counted and not made."""
+        return {name: count for task in self.tasks for name, count in task.counts().items()}
 
     def close(self) -> None:
         """Let go of the threads."""

@@ -52,7 +52,8 @@ class Wiring:
     """What all tasks of a runtime have in common.
 
     `read`: the names of the streams that some node reads: their rows must be made. `hidden`: fields
-    that are in no match's events. `traced`: runs that become no match are told, too. `stages`: the
+    that are in no match's events. `traced`: runs that become no match are told, too. `counted`:
+    matches that nobody reads are counted, not made, as far as that can be. `stages`: the
     threads; None: all happens on the caller's.
     """
 
@@ -62,6 +63,7 @@ class Wiring:
     shards: int = 1
     capacity: int = 1024
     traced: bool = False
+    counted: bool = False
     limits: Mapping[str, Limit] = field(default_factory=dict)
     functions: Functions = field(default_factory=dict)
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
@@ -125,8 +127,9 @@ class Task:
             if isinstance(node.plan, Pattern)
         ]
         traced = [n.name for n in self.nodes if wiring.traced and n.kind is NodeKind.PATTERN]
+        counted = [n.name for n in self.nodes if wiring.counted and n.name not in wiring.read]
         self.families = make_families(
-            self.operators, wiring.shards, wiring.capacity, wiring.limits, traced
+            self.operators, wiring.shards, wiring.capacity, wiring.limits, traced, counted
         )
         self.windows = [
             WindowNode(
@@ -167,6 +170,16 @@ class Task:
     @property
     def open_runs(self) -> int:
         return sum(int(f.open_runs().sum()) for family in self.families for f in family.shards)
+
+    def counts(self) -> dict[str, int]:
+        """Matches of the patterns that are counted and not made."""
+        found: dict[str, int] = {}
+        for family in self.families:
+            counts = family.counted()
+            if counts is not None:
+                names = [self.nodes[number].name for number in family.operators]
+                found.update(zip(names, counts, strict=True))
+        return found
 
     # ------------------------------------------------------------------ one slice
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 
 from cep.engine.kernels.layout import NEVER
-from cep.engine.state.arena import RunArena
+from cep.engine.state.evaluator import Evaluator
 
 
 class Deadlines:
     """The next deadline of each, in a heap. Some may be stale."""
 
-    def __init__(self, runs: Sequence[RunArena]) -> None:
+    def __init__(self, runs: Sequence[Evaluator]) -> None:
         self._runs = runs
         self._next: list[tuple[int, int]] = []
         self._known: dict[int, int] = {}

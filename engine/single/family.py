@@ -103,10 +103,8 @@ class SingleFamily:
         runs = self.runs.runs
         before = runs.compactions
         runs.process(events)
-        if runs.compactions != before:
-            return True  # what captured it may have come out and been forgotten
-        count = runs.arena.counters[layout.NODES]
-        return bool(count and runs.arena.nodes[count - 1, layout.NODE_SEQUENCE] == event.sequence)
+        # Behind a compaction what captured it may have come out and been forgotten.
+        return runs.compactions != before or runs.has_captured(event.sequence)
 
     def _for_one(self, event: Event, code: int, mask: int) -> layout.Events | None:
         """The event for the only member; None: nothing can happen to the key."""
@@ -145,8 +143,6 @@ class SingleFamily:
     def failures(self) -> Iterator[tuple[int, list[Failure]]]:
         """What programs of the last step could not compute, by operator, of the event as row 0."""
         runs = self.runs.runs
-        if not runs.arena.counters[layout.FAULTS]:
-            return
         faults: dict[int, Faults] = {}
         for event, condition, code in runs.take_faults():
             if event >= 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -12,11 +12,12 @@ import numpy as np
 from cep.engine.automaton.tables import Tables
 from cep.engine.batch import Bools, Int64s
 from cep.engine.kernels import chains, deadlines, layout, runs, tracing
-from cep.engine.state.arena_snapshot import fill, gather, link_free, save
+from cep.engine.state.arena_snapshot import fill, gather, link_free, save, split
 from cep.engine.state.chains import Chains, Ended, nearest_runs
-from cep.engine.state.key_slots import KeySlots
+from cep.engine.state.evaluator import Evaluator
+from cep.engine.state.key_rows import enlarged
 from cep.engine.state.limits import Limit, limited
-from cep.engine.state.pair_slots import PairSlots
+from cep.engine.state.set_conversion import as_runs
 from cep.engine.state.snapshot import Parts, Snapshot
 
 NO_STATE = np.full(layout.KEY_FIELDS, -1, np.int64)  # the row of a key
@@ -26,13 +27,11 @@ BUFFERS = attrgetter(*(n for n in layout.Arena._fields if not n.endswith("_f")))
 FAULTS_MAX = 4096  # faults told apart per call; more of one call are counted with the last event
 
 
-class RunArena:
+class RunArena(Evaluator):
     """All runs of a pattern, their captures and the per-key lists, grown as the kernel asks.
 
-    Keys have a row in `keys` while they have state: what is held and what is walked over grows with
-    the pattern's own open runs, not with all keys or all events. `capacity` is the first size of
-    every buffer; tests make it tiny. `traced`: runs that end without a match are told, too.
-    `members`: how many patterns share the runs; of several, a key's code is that of a pair.
+    `capacity` is the first size of every buffer; tests make it tiny. `traced`: runs that end
+    without a match are told, too. `members`: how many patterns share the runs.
     """
 
     def __init__(
@@ -44,22 +43,18 @@ class RunArena:
         traced: bool = False,
         members: int = 1,
     ) -> None:
+        begins = int(tables.automaton.settings[layout.START_ANY])
+        super().__init__(NO_STATE, begins, capacity, members)
         self._tables = tables
         self._automaton = limited(tables.automaton, limit)
         if traced:
             self._automaton = _telling_time(self._automaton)
         self._nodes_at_last_count = capacity
-        self._slots: KeySlots | PairSlots = KeySlots()
-        if members > 1:
-            self._slots = PairSlots(members, capacity)
         self._found: list[Chains] = []
         self._timed_out: list[Chains] = []
         self._ended: list[Ended] = []
         self.arena = _empty_arena(tables, capacity)
-        self.keys = _empty_keys(capacity)
         self._traced = traced
-        self.settled_us: Callable[[int], int] = int  # until when runs may end, at this time
-        self.compactions = 0  # how often captures were forgotten
         self.arena.counters[layout.ENDED] = 0 if traced else layout.UNTRACED
 
     # ------------------------------------------------------------------ running
@@ -140,7 +135,7 @@ class RunArena:
         if self._traced:
             self.read_out()
             self._grow("ended", 0, self.open_runs)
-            tracing.trace_open(self.arena, self.keys[: self._slots.count], now_us)
+            tracing.trace_open(self.arena, self.used_keys, now_us)
 
     def take_faults(self) -> list[tuple[int, int, int]]:
         """(event, condition, code) of each fault of the last `process`."""
@@ -192,96 +187,22 @@ class RunArena:
 
     # ------------------------------------------------------------------ keys
 
-    def slots_of(self, codes: Int64s, begins: Bools, now_us: int) -> Int64s:
-        """The rows of these keys in `keys`, -1 where nothing can happen to the key.
-
-        `begins`: where an event could begin a run; such keys get a row. Event time is now_us.
-        """
-        beginning = int(np.count_nonzero(begins))
-        if self.spare_nodes < beginning:
-            self.tidy(now_us, beginning)
-        slots, fresh = self._slots.ask(codes, begins)
-        if self._slots.count + len(fresh) > len(self.keys):
-            self.tidy(now_us, beginning)
-            slots, fresh = self._slots.ask(codes, begins)
-            self._reserve_keys(len(fresh))
-        if len(fresh):
-            self._slots.add(fresh)
-        return slots
-
-    def gather(
-        self, key: int, members: Int64s, masks: Int64s, constants: int, events: layout.Events
-    ) -> int:
-        """The first of the events, once for each member where something can happen to the key.
-
-        `masks`: what holds for each. `constants`: of each member. `events`: with room for all of
-        them; the first has its time, sequence and inputs. Returns how many there are now.
-        For arenas of several members.
-        """
-        slots, begins = self._slots, self._automaton.settings[layout.START_ANY]
-        assert isinstance(slots, PairSlots)
-        while True:
-            room = len(self.keys), self.spare_nodes
-            held = slots.gather(key, members, masks, begins, constants, room, events)
-            if held >= 0:
-                return held
-            beginning = int(np.count_nonzero(masks & begins))
-            self.tidy(int(events.rows[0, layout.EVENT_TIME_US]), beginning)
-            self._reserve_keys(beginning)
-
-    def members_of(self, slots: Int64s) -> Int64s:
-        """Of which patterns the keys in these rows are."""
-        return self._slots.members_of(slots)
-
-    def slot_of(self, code: int) -> int:
-        """The row of one key in `keys`, -1 where it has none."""
-        return self._slots.slot(code)
-
-    def slot_for(self, code: int, now_us: int) -> int:
-        """The same; the key gets one where it has none."""
-        slot = self._slots.slot(code)
-        if slot >= 0 and self.spare_nodes > 0:
-            return slot
-        return int(self.slots_of(np.array([code]), np.ones(1, np.bool_), now_us)[0])
-
-    def _reserve_keys(self, more: int) -> None:
-        """Room for so many more keys."""
-        total = self._slots.count + more
-        if 2 * total > len(self.keys):
-            self._resize_keys(max(total, 2 * len(self.keys)))
-
-    def _resize_keys(self, size: int) -> None:
-        used, fresh = self.keys[: self._slots.count], _empty_keys(size)
-        fresh[: len(used)] = used
-        self.keys = fresh
-
     def _has_state(self) -> Bools:
-        keys = self.keys[: self._slots.count]
+        keys = self.used_keys
         has: Bools = (keys[:, layout.KEY_HEAD] >= 0) | (keys[:, layout.KEY_WAITING] >= 0)
         return has
 
-    def counts(self, column: int) -> tuple[Int64s, Int64s]:
-        """(codes, counts) of the keys that have a slot: KEY_RUNS or KEY_WAITINGS."""
-        return self._slots.codes, self.keys[: self._slots.count, column]
-
-    def active_keys(self) -> Int64s:
-        """Codes of the keys that have state."""
-        return self._slots.codes[self._has_state()]
-
-    def keep_keys(self, codes: Int64s) -> None:
-        """Key i is from now on what was key codes[i] (sorted); no other key has state."""
-        self.read_out()
-        self._drop_idle_keys()
-        self._slots.renumber(codes)
-
-    def _drop_idle_keys(self) -> None:
-        kept = np.flatnonzero(self._has_state())
-        held, before = self.keys[kept], self._slots.count
-        self._slots.keep(kept)
-        self.keys[: len(kept)] = held
-        self.keys[len(kept) : before] = NO_STATE
+    def _keys_have_moved(self) -> None:
         if self.arena.counters[layout.TIMERS] > 0:
             self._schedule_all()
+
+    def open_runs_by_key(self) -> tuple[Int64s, Int64s]:
+        """(codes of keys, how many open runs each has)."""
+        return self._slots.codes, self.used_keys[:, layout.KEY_RUNS]
+
+    def held_back_by_key(self) -> tuple[Int64s, Int64s]:
+        """(codes of keys, how many completed matches of each wait for earlier runs)."""
+        return self._slots.codes, self.used_keys[:, layout.KEY_WAITINGS]
 
     @property
     def held_back(self) -> int:
@@ -296,7 +217,7 @@ class RunArena:
         return int(self.arena.counters[layout.NODES])
 
     @property
-    def spare_nodes(self) -> int:
+    def spare_captures(self) -> int:
         """Captures for which there is room."""
         return len(self.arena.nodes) - self.node_count
 
@@ -325,25 +246,27 @@ class RunArena:
         held = self.arena.nodes[: self.node_count, layout.NODE_SEQUENCE]
         return held[held >= sequence]
 
+    def has_captured(self, sequence: int) -> bool:
+        """Whether this event, the last one that was offered, is held."""
+        count = self.node_count
+        return count > 0 and int(self.arena.nodes[count - 1, layout.NODE_SEQUENCE]) == sequence
+
     def is_worth_compacting(self) -> bool:
         """Whether captures have doubled since the unreachable ones were last dropped."""
         return self.node_count > 2 * self._nodes_at_last_count
 
     def tidy(self, now_us: int, room: int = 0) -> None:
-        """End the runs whose time is up, and forget what no run and no waiting match can reach.
-
-        Afterwards there is room for that many captures, and for as many as are held.
-        """
+        """End the runs whose time is up, and forget what no run and no waiting match can reach."""
         self.expire(self.settled_us(now_us))
         self._compact()
         self._drop_idle_keys()
-        self._spare_nodes(room)
+        self._make_spare(room)
 
     def _compact(self) -> None:
         """Forget captures that no run and no waiting match can reach. O(nodes + runs)."""
         self.compactions += 1
         self.read_out()
-        keys = self.keys[: self._slots.count]
+        keys = self.used_keys
         number = np.zeros(self.node_count, np.int64)
         chains.mark_reachable(self.arena, keys, number)
         chains.keep_reachable(self.arena, number)
@@ -379,11 +302,12 @@ class RunArena:
 
     # ------------------------------------------------------------------ snapshots
 
-    def snapshot(self) -> Snapshot:
-        """Copies of all state; matches and timed-out runs must have been taken before.
+    def split(self, saved: Snapshot, owners: Int64s, count: int) -> list[Snapshot]:
+        """Of a snapshot that of the keys of each owner: key i is of owners[i], of so many."""
+        return split(saved, owners, count)
 
-        What limits have refused and dropped is not in it: the keys may go to several shards.
-        """
+    def snapshot(self) -> Snapshot:
+        """Copies of all state; matches and timed-out runs must have been taken before."""
         assert not any(len(part.at_us) for part in (*self._found, *self._timed_out))
         counters = self.arena.counters
         assert counters[layout.FOUND] == counters[layout.TIMED_OUT] == 0
@@ -398,7 +322,9 @@ class RunArena:
         assert self._slots.count == self.node_count == 0
         if not parts:
             return
-        saved = gather(parts)
+        registers = self.arena.registers.shape[1]
+        automaton = self._tables.automaton
+        saved = gather([(as_runs(part, automaton, registers), codes) for part, codes in parts])
         held = len(saved.nodes)
         self._grow("nodes", 0, held)
         self._grow("registers", 0, held)
@@ -414,14 +340,14 @@ class RunArena:
 
     def _free_nodes(self, key: int, now_us: int) -> None:
         """Where captures lack room for the key's next event, drop old ones before growing."""
-        if self.spare_nodes >= self._made(key):
+        if self.spare_captures >= self._made(key):
             return
         self._compact()  # before `expire`, which would see no room
         self.expire(self.settled_us(now_us))
         self._compact()
-        self._spare_nodes(self._slots.count)  # as many as were walked over: O(1) per capture made
+        self._make_spare(self._slots.count)  # as many as were walked over: O(1) per capture made
 
-    def _spare_nodes(self, room: int) -> None:
+    def _make_spare(self, room: int) -> None:
         used, size = self.node_count, len(self.arena.nodes)
         if size - used < max(size // 2, room):
             self._grow("nodes", used, max(used, room))
@@ -464,14 +390,14 @@ class RunArena:
     def _schedule_all(self) -> None:
         """Make the timers anew, at most one per key. O(keys)."""
         self._grow("timers", 0, self._slots.count)
-        deadlines.schedule_all(self._automaton, self.arena, self.keys[: self._slots.count])
+        deadlines.schedule_all(self._automaton, self.arena, self.used_keys)
 
     def _grow(self, name: str, used: int, more: int) -> None:
         """Make room for so many more rows, at least twice as many as there are."""
         array: Int64s = getattr(self.arena, name)
         if len(array) - used >= more:
             return
-        larger = _enlarged(array, max(2 * len(array), used + more))
+        larger = enlarged(array, max(2 * len(array), used + more))
         changed: dict[str, Any] = {name: larger}
         self.arena = self.arena._replace(**changed)
         if name == "registers":
@@ -494,10 +420,6 @@ def _telling_time(automaton: layout.Automaton) -> layout.Automaton:
     settings = automaton.settings.copy()
     settings[layout.TELLS_TIME] = 1
     return automaton._replace(settings=settings)
-
-
-def _empty_keys(count: int) -> Int64s:
-    return np.tile(NO_STATE, (count, 1))
 
 
 def _empty_arena(tables: Tables, capacity: int) -> layout.Arena:
@@ -529,9 +451,3 @@ def _empty_arena(tables: Tables, capacity: int) -> layout.Arena:
     arena.counters[layout.START_CHILD] = -1
     arena.counters[layout.FREE_WAITINGS] = capacity
     return arena
-
-
-def _enlarged(array: Int64s, size: int) -> Int64s:
-    larger = np.zeros((size, *array.shape[1:]), np.int64)
-    larger[: len(array)] = array
-    return larger

@@ -9,7 +9,7 @@ that of a pair, key code x members + member.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,11 +18,14 @@ from cep.engine.automaton.tables import Tables
 from cep.engine.batch import Int64s
 from cep.engine.kernels import layout
 from cep.engine.state.arena import RunArena
-from cep.engine.state.arena_snapshot import split
 from cep.engine.state.chains import Chains, Ended
+from cep.engine.state.count_arena import CountArena
+from cep.engine.state.evaluator import Evaluator
 from cep.engine.state.limits import Limit
+from cep.engine.state.set_arena import SetArena
 from cep.engine.state.snapshot import Snapshot, Value
 
+COUNTED_MAX = 1 << 53  # more partial matches than these are not told apart
 BEGINNING = -(1 << 62)  # before any event
 
 
@@ -85,7 +88,7 @@ class RunFamily:
     """The runs of some patterns for the keys of one shard.
 
     `tables`: those of each member, alike by `family_key`. A limit or a trace is for a family of
-    one.
+    one. `counted`: matches are counted and not made, which the patterns must allow.
     """
 
     def __init__(
@@ -95,11 +98,15 @@ class RunFamily:
         limit: Limit | None = None,
         *,
         traced: bool = False,
+        counted: bool = False,
     ) -> None:
         self.size = len(tables)
         self.constants = len(tables[0].programs.constants)  # of each member
         joined = _with_all_constants(tables)
-        self.runs = RunArena(joined, capacity, limit, traced=traced, members=self.size)
+        if counted:
+            self.runs: Evaluator = _counter(joined, capacity, self.size)
+        else:
+            self.runs = _evaluator(joined, capacity, limit, traced=traced, members=self.size)
         self.time = EventClock()
         if self.size > 1:
             self.runs.settled_us = self._settled_us
@@ -176,17 +183,21 @@ class RunFamily:
 
     def open_runs(self) -> Int64s:
         """Runs of each member that have taken an event and are not yet decided; shape (size,)."""
-        return self._counted(layout.KEY_RUNS)
+        return self._counted(self.runs.open_runs_by_key)
 
     def held_back(self) -> Int64s:
         """Completed matches of each member that wait for runs that began earlier."""
-        return self._counted(layout.KEY_WAITINGS)
+        return self._counted(self.runs.held_back_by_key)
 
-    def _counted(self, column: int) -> Int64s:
+    def _counted(self, by_key: Callable[[], tuple[Int64s, Int64s]]) -> Int64s:
         self.runs.expire(self.time.now_us)
-        codes, counts = self.runs.counts(column)
+        codes, counts = by_key()
         found = np.bincount(codes % self.size, counts, minlength=self.size)
-        return found.astype(np.int64)
+        return np.minimum(found, COUNTED_MAX).astype(np.int64)
+
+    def counted(self) -> Int64s | None:
+        """How many matches each member has come to, where they are counted; shape (size,)."""
+        return self.runs.counts() if isinstance(self.runs, CountArena) else None
 
     # ------------------------------------------------------------------ state
 
@@ -198,7 +209,7 @@ class RunFamily:
             return
         pairs = whole["codes"]
         whole["codes"] = pairs // self.size
-        self._saved = split(whole, pairs % self.size, self.size)
+        self._saved = self.runs.split(whole, pairs % self.size, self.size)
 
     def saved(self, member: int) -> Snapshot:
         """The snapshot of one member's state, once."""
@@ -231,6 +242,20 @@ class RunFamily:
 
     def rename_texts(self, mapping: Int64s) -> None:
         self.runs.rename_texts(mapping)
+
+
+def _evaluator(
+    tables: Tables, capacity: int, limit: Limit | None, *, traced: bool, members: int
+) -> Evaluator:
+    """Sets, where a pattern can be evaluated so; limits and traces are about runs."""
+    if tables.touch is None or limit is not None or traced:
+        return RunArena(tables, capacity, limit, traced=traced, members=members)
+    return SetArena(tables, tables.touch, capacity, members)
+
+
+def _counter(tables: Tables, capacity: int, members: int) -> CountArena:
+    assert tables.touch is not None
+    return CountArena(tables, tables.touch, capacity, members)
 
 
 def _with_all_constants(tables: Sequence[Tables]) -> Tables:

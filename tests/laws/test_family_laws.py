@@ -18,7 +18,6 @@ import cep
 from cep.engine.algebra.expression import Expression, Literal, rebuild
 from cep.engine.algebra.pattern import Pattern
 from cep.engine.algebra.plan import RuleSet
-from cep.engine.kernels import layout
 from tests.reference.random_patterns import LETTERS, STREAM, event_streams, patterns
 
 pytestmark = pytest.mark.filterwarnings("ignore::cep.rules.RuleWarning")
@@ -157,5 +156,5 @@ def test_pairs_of_key_and_member_are_forgotten() -> None:
             matches += len(result.matches)
             for match in result.matches:
                 assert match.values["second"] - match.values["first"] == 2
-    assert runs.runs.counts(layout.KEY_RUNS)[0].size <= 1024  # of 4,000 pairs
+    assert runs.runs.open_runs_by_key()[0].size <= 1024  # of 4,000 pairs
     assert matches == 2_000 - 2

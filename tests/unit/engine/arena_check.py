@@ -10,7 +10,8 @@ from cep.engine.state.arena import RunArena
 def check(operator: MatchOperator) -> None:
     """Assert the invariants of the operator's runs, captures and waiting matches."""
     for shard in operator.shards:
-        check_arena(shard.runs, len(operator.tables.flat.states), len(operator.variables))
+        if isinstance(shard.runs, RunArena):
+            check_arena(shard.runs, len(operator.tables.flat.states), len(operator.variables))
 
 
 def check_arena(runs: RunArena, states: int, variables: int) -> None:

@@ -18,7 +18,9 @@ from cep.engine.binding.patterns import bind_pattern
 from cep.engine.kernels import layout
 from cep.engine.state.arena import RunArena
 from cep.engine.state.chains import Chains
+from cep.engine.state.evaluator import Evaluator
 from cep.engine.state.limits import Limit
+from cep.engine.state.set_arena import SetArena
 from cep.engine.state.texts import TextCodes
 from tests.reference.expressions import evaluate
 from tests.reference.random_patterns import STREAM
@@ -41,21 +43,38 @@ class Result(NamedTuple):
 
 
 class Driven:
-    """One arena; events have `ts` in milliseconds and their key in `k`. Event n has sequence n."""
+    """One arena; events have `ts` in milliseconds and their key in `k`. Event n has sequence n.
 
-    def __init__(self, pattern: Pattern, capacity: int = 1, limit: Limit | None = None) -> None:
+    `by_sets`: partial matches are kept by the set, which the pattern must allow.
+    """
+
+    def __init__(
+        self,
+        pattern: Pattern,
+        capacity: int = 1,
+        limit: Limit | None = None,
+        *,
+        by_sets: bool = False,
+    ) -> None:
         if pattern.streams == (STREAM.name,):
             pattern, _ = bind_pattern(pattern, {STREAM.name: STREAM})
         self.texts = TextCodes()
         self.tables = build_tables(build_nfa(pattern), self.texts.code)
         self.texts.pin()
         self.nfa = self.tables.flat.nfa
-        self.arena = RunArena(self.tables, capacity, limit)
+        self.by_sets = by_sets
         self.limit = limit
+        self.arena: Any = self.new_arena(capacity)  # RunArena or SetArena
         self.codes: dict[str, int] = {}
         self.key_of: list[str] = []  # by sequence
         self.matches: dict[str, list[Result]] = defaultdict(list)  # by key
         self.timeouts: dict[str, list[Result]] = defaultdict(list)
+
+    def new_arena(self, capacity: int = 1) -> Evaluator:
+        if not self.by_sets:
+            return RunArena(self.tables, capacity, self.limit)
+        assert self.tables.touch is not None
+        return SetArena(self.tables, self.tables.touch, capacity)
 
     @property
     def results(self) -> tuple[dict[str, list[Result]], dict[str, list[Result]]]:
@@ -94,7 +113,8 @@ class Driven:
         ):
             for key, result in self._results(chains):
                 results[key].append(result)
-        check_arena(self.arena, len(self.tables.flat.states), len(self.nfa.variables))
+        if isinstance(self.arena, RunArena):
+            check_arena(self.arena, len(self.tables.flat.states), len(self.nfa.variables))
 
     def _results(self, chains: Chains) -> Iterable[tuple[str, Result]]:
         names = self.nfa.variables
@@ -129,10 +149,15 @@ class Driven:
 
 
 def run(
-    pattern: Pattern, events: Sequence[Event], cuts: Iterable[int] = (), limit: Limit | None = None
+    pattern: Pattern,
+    events: Sequence[Event],
+    cuts: Iterable[int] = (),
+    limit: Limit | None = None,
+    *,
+    by_sets: bool = False,
 ) -> Driven:
     """All events in batches that end at `cuts`, time advancing with each, to the end."""
-    driven = Driven(pattern, limit=limit)
+    driven = Driven(pattern, limit=limit, by_sets=by_sets)
     ends = sorted({0, len(events), *(min(cut, len(events)) for cut in cuts)})
     for begin, end in pairwise(ends):
         driven.feed(events[begin:end])

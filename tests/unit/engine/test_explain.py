@@ -20,7 +20,7 @@ pattern p
   define a as n = 1,
          b as n > sum(a.n) and t = 'x'
   after match no skip;
-  evaluator: runs, one per partial match and key
+  evaluator: runs, one per partial match and key, since a condition reads earlier events
   once per event, as columns:
     b: t = 'x'
     a: n = 1
@@ -98,3 +98,20 @@ def test_an_automaton_says_what_the_deadline_and_unless_do() -> None:
         GraphEdge("await not b", "killed", "kill", "unless"),
         GraphEdge("await not b", "match", "deadline", "the deadline comes and no such event has"),
     )
+
+
+def test_a_pattern_whose_conditions_read_one_event_is_evaluated_by_the_set() -> None:
+    text = str(explain([letters("a ->> b ->> c")], [EVENTS]))
+    assert "evaluator: sets, one for all partial matches of a key that await the same\n" in text
+
+
+@pytest.mark.parametrize(
+    ("clauses", "reason"),
+    [
+        ("after match skip to next row", "matches skip others"),
+        ("within 5 s between events", "there is a time limit between events"),
+    ],
+)
+def test_why_a_pattern_is_evaluated_by_runs_is_said(clauses: str, reason: str) -> None:
+    text = str(explain([letters("a -> b", clauses)], [EVENTS]))
+    assert f"evaluator: runs, one per partial match and key, since {reason}\n" in text

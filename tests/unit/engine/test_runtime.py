@@ -245,13 +245,13 @@ def test_keys_events_and_captures_that_nobody_needs_are_forgotten(
         (task,) = running.runtime.tasks
         (space,) = task.spaces.values()
         runs = task.operators[0].shards[0].runs
-        sizes.append((len(space.shards[0].codes), len(task.store), runs.node_count))
+        sizes.append((len(space.shards[0].codes), len(task.store), len(runs.sequences_from(0))))
         assert running.runtime.open_runs <= 3
     keys_kept, events_kept, nodes_kept = (max(column) for column in zip(*sizes, strict=True))
     assert keys_kept <= 400
     assert events_kept <= 4200
     assert nodes_kept <= 4200
-    assert len(runs.arena.runs) <= 600
+    assert runs.bytes_held <= 500_000
 
 
 def test_a_run_outlives_that_its_neighbours_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
