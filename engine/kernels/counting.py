@@ -32,6 +32,7 @@ from cep.engine.kernels.layout import (
     Int64s,
     word,
 )
+from cep.engine.kernels.sets import touched_by
 
 COUNTED_MAX = word(1 << 62)
 TOO_MANY = word(-1)
@@ -98,12 +99,7 @@ def read_event(automaton: Automaton, touch: Int64s, room: Counting, bits: int) -
         room.sizes[size] = 0
     unless = automaton.settings[UNLESS]
     ended = unless >= 0 and bits >> unless & 1 != 0
-    touched = touch[touch.size - 1]
-    condition = 0
-    while bits >> condition != 0:
-        if bits >> condition & 1:
-            touched |= touch[condition]
-        condition += 1
+    touched = touched_by(touch, bits)
     for state in range(1, automaton.states.shape[0]):
         if ended or touched >> state & 1:
             room.left[room.sizes[LEFT]] = state

@@ -65,7 +65,7 @@ COUNTERS = 2
 EARLIER = 0  # the set that it continues, by its first capture; -1: it begins
 NEXT = 1  # the next in its own set; -1: there is none that counts
 VARIABLE = 2  # UNION: no capture, but the set that it points at is part of this one
-SEQUENCE = 3  # of the event
+SEQUENCE = 3  # of the event at which it was made
 START_US, STARTS_US = 4, 5  # the latest start of what ends with it; of it and those behind it
 DEPTH, DEPTHS = 6, 7  # the most rows that a walk from it can take; of it and those behind it
 CAPTURE_FIELDS = 8
@@ -80,6 +80,18 @@ OPEN = 0
 NOTHING = word(-1)
 STATES_MAX = BITS_MAX
 RESTLESS = BITS_MAX  # in `touch` (64,), behind the conditions: states that every event may change
+
+
+@inlined
+def touched_by(touch: Int64s, bits: int) -> int:
+    """The states that an event may change for which these conditions hold, as bits."""
+    touched: int = touch[RESTLESS]
+    condition = 0
+    while bits >> condition != 0:
+        if bits >> condition & 1:
+            touched |= touch[condition]
+        condition += 1
+    return touched
 
 
 @inlined
@@ -190,7 +202,7 @@ def go_on(
                     report(sets, set_before, time_us, sequence, key, 1)
                 has_passed = True
             elif lives and target != state:
-                united = new_capture(sets, set_before, UNION, NOTHING, start_us, depth + 1)
+                united = new_capture(sets, set_before, UNION, sequence, start_us, depth + 1)
                 enter(sets, keys, key, target, united, limit_us)
             continue
         variable = edges[edge, EDGE_VARIABLE]
@@ -227,13 +239,7 @@ def advance(
             keys[key, state] = NOTHING
         keys[key, OPEN] = 0
     elif keys[key, OPEN] != 0:
-        touched = touch[RESTLESS]
-        condition = 0
-        while bits >> condition != 0:
-            if bits >> condition & 1:
-                touched |= touch[condition]
-            condition += 1
-        touched &= keys[key, OPEN]
+        touched = touched_by(touch, bits) & keys[key, OPEN]
     state = 1
     while touched >> state != 0:
         if touched >> state & 1:

@@ -103,10 +103,7 @@ class RunFamily:
         self.size = len(tables)
         self.constants = len(tables[0].programs.constants)  # of each member
         joined = _with_all_constants(tables)
-        if counted:
-            self.runs: Evaluator = _counter(joined, capacity, self.size)
-        else:
-            self.runs = _evaluator(joined, capacity, limit, traced=traced, members=self.size)
+        self.runs = _evaluator(joined, capacity, limit, self.size, traced=traced, counted=counted)
         self.time = EventClock()
         if self.size > 1:
             self.runs.settled_us = self._settled_us
@@ -245,17 +242,19 @@ class RunFamily:
 
 
 def _evaluator(
-    tables: Tables, capacity: int, limit: Limit | None, *, traced: bool, members: int
+    tables: Tables,
+    capacity: int,
+    limit: Limit | None,
+    members: int,
+    *,
+    traced: bool,
+    counted: bool,
 ) -> Evaluator:
     """Sets, where a pattern can be evaluated so; limits and traces are about runs."""
     if tables.touch is None or limit is not None or traced:
         return RunArena(tables, capacity, limit, traced=traced, members=members)
-    return SetArena(tables, tables.touch, capacity, members)
-
-
-def _counter(tables: Tables, capacity: int, members: int) -> CountArena:
-    assert tables.touch is not None
-    return CountArena(tables, tables.touch, capacity, members)
+    evaluator = CountArena if counted else SetArena
+    return evaluator(tables, tables.touch, capacity, members)
 
 
 def _with_all_constants(tables: Sequence[Tables]) -> Tables:

@@ -14,6 +14,7 @@ from cep.engine.state.chains import Chains
 from cep.engine.state.evaluator import Evaluator
 from cep.engine.state.key_rows import enlarged
 from cep.engine.state.set_conversion import as_sets
+from cep.engine.state.set_matches import listed
 from cep.engine.state.snapshot import Parts, Snapshot
 
 CAPTURES_MAX = 1 << 26  # in the matches that one slice makes: some gigabytes of results
@@ -78,29 +79,23 @@ class SetArena(Evaluator):
         count = int(self.sets.counters[kernels.FOUND])
         if count:
             self.sets.counters[kernels.FOUND] = 0  # also where they are too many
-            self._found.append(self._listed(self.sets.found[:count]))
+            self._found.append(self._listed(count))
 
-    def _listed(self, out: Int64s) -> Chains:
-        depth = self.sets.captures[out[:, kernels.OUT_CAPTURE], kernels.DEPTHS].max()
-        stack = np.empty(int(depth) + 1, np.int64)
-        sizes = np.empty((len(out), 2), np.int64)
-        if not kernels.count_found(self._automaton, self.sets, stack, CAPTURES_MAX, sizes):
+    def _listed(self, rows: int) -> Chains:
+        found = listed(self._automaton, self.sets, rows, CAPTURES_MAX)
+        if found is None:
             message = (
                 f"there are too many matches to list: more than {CAPTURES_MAX:,} events in them"
             )
             raise DataError(f"{message}; ask for less with `within`, or count them (rules.count)")
-        matches, lengths = sizes.sum(axis=0).tolist()
-        offsets = np.zeros(matches + 1, np.int64)
-        variable, sequence = np.empty(lengths, np.int64), np.empty(lengths, np.int64)
-        kernels.write_found(self._automaton, self.sets, sizes, stack, offsets, variable, sequence)
-        of_match = np.repeat(np.arange(len(out)), sizes[:, 0])
+        out = self.sets.found[found.of_row]
         return Chains(
-            offsets,
-            variable,
-            sequence,
-            out[of_match, kernels.OUT_AT_US],
-            out[of_match, kernels.OUT_SEQUENCE],
-            self.members_of(out[:, kernels.OUT_KEY])[of_match],
+            found.offsets,
+            found.variable,
+            found.sequence,
+            out[:, kernels.OUT_AT_US].copy(),
+            out[:, kernels.OUT_SEQUENCE].copy(),
+            self.members_of(out[:, kernels.OUT_KEY]),
         )
 
     # ------------------------------------------------------------------ what is held
@@ -138,8 +133,7 @@ class SetArena(Evaluator):
     def has_captured(self, sequence: int) -> bool:
         """Whether this event, the last one that was offered, is held."""
         count = self.capture_count
-        last = self.sets.captures[max(count - len(self._automaton.edges), 0) : count]
-        return bool((last[:, kernels.SEQUENCE] == sequence).any())  # unions may stand behind it
+        return count > 0 and int(self.sets.captures[count - 1, kernels.SEQUENCE]) == sequence
 
     def sequences_from(self, sequence: int) -> Int64s:
         """The events from this one on that sets hold, or held until lately, in any order."""

@@ -14,6 +14,7 @@ from cep.engine.algebra.errors import StateError
 from cep.engine.batch import Int64s
 from cep.engine.kernels import layout
 from cep.engine.kernels import sets as kernels
+from cep.engine.state.set_matches import Listed, listed
 from cep.engine.state.snapshot import Value
 
 EVENTS_MAX = 1 << 26  # in the runs that are made of sets
@@ -30,12 +31,13 @@ def as_runs(
         return saved
     keys, states = np.nonzero(saved["heads"] >= 0)
     heads = saved["heads"][keys, states]
-    offsets, sequence, variable, of_set = _listed(saved["captures"], heads, automaton)
+    made = _listed(saved["captures"], heads, automaton)
+    offsets, sequence, of_set = made.offsets, made.sequence, made.of_row
     count = len(offsets) - 1
     nodes = np.full((len(sequence), layout.SAVED_FIELDS), -1, np.int64)
     nodes[:, layout.SAVED_PARENT] = np.arange(len(sequence)) - 1
     nodes[offsets[:-1], layout.SAVED_PARENT] = -1
-    nodes[:, layout.SAVED_VARIABLE] = variable
+    nodes[:, layout.SAVED_VARIABLE] = made.variable
     nodes[:, layout.SAVED_SEQUENCE] = sequence
     nodes[:, layout.SAVED_VALID] = 0
     runs = np.empty((count, layout.RUN_NEXT), np.int64)
@@ -56,26 +58,19 @@ def as_runs(
     }
 
 
-def _listed(
-    captures: Int64s, heads: Int64s, automaton: layout.Automaton
-) -> tuple[Int64s, Int64s, Int64s, Int64s]:
-    """(offsets, events, variables, of which set) of all partial matches, set by set."""
+def _listed(captures: Int64s, heads: Int64s, automaton: layout.Automaton) -> Listed:
+    """All partial matches, set by set."""
     found = np.zeros((len(heads), kernels.OUT_FIELDS), np.int64)
     found[:, kernels.OUT_CAPTURE] = heads
     found[:, kernels.OUT_AT_US] = captures[heads, kernels.STARTS_US]
     found[:, kernels.OUT_WHOLE] = 1
     nothing = np.empty(0, np.int64)
     sets = kernels.Sets(nothing, captures, found, nothing)
-    stack = np.empty(int(captures[:, kernels.DEPTHS].max(initial=0)) + 1, np.int64)
-    sizes = np.empty((len(heads), 2), np.int64)
-    if not kernels.count_found(automaton, sets, stack, EVENTS_MAX, sizes):
+    made = listed(automaton, sets, len(heads), EVENTS_MAX)
+    if made is None:
         message = "there are too many partial matches to be run one by one, as a limit asks for"
         raise StateError(f"{message}: more than {EVENTS_MAX:,} events in them")
-    count, length = sizes.sum(axis=0).tolist()
-    offsets = np.zeros(count + 1, np.int64)
-    variable, sequence = np.empty(length, np.int64), np.empty(length, np.int64)
-    kernels.write_found(automaton, sets, sizes, stack, offsets, variable, sequence)
-    return offsets, sequence, variable, np.repeat(np.arange(len(heads)), sizes[:, 0])
+    return made
 
 
 def _times(captures: Int64s, sequences: Int64s) -> Int64s:
